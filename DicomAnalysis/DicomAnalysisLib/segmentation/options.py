@@ -1,0 +1,57 @@
+"""Options of the segmentation tasks: one dataclass, stored with every result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import UsageError
+
+TASKS = ("headrest", "metal", "bone")
+REGIONS = ("inside", "outside", "all")
+METHODS = ("auto", "classical", "network")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class SegmentationOptions:
+    """What to segment and how.
+
+    Parameters
+    ----------
+    tasks : tuple of str
+        Any of ``headrest``, ``metal``, ``bone``.
+    region : str
+        Which metal: ``inside`` (implants inside or at the skin), ``outside`` or ``all``.
+    method, device : str
+        ``auto``, ``classical`` or ``network``; ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    metal_threshold_hu : float or None
+        A threshold of the user's own; None derives it from the data.
+
+    Raises
+    ------
+    UsageError
+        If a value is not one of those above.
+    """
+
+    tasks: tuple[str, ...] = ("headrest", "metal")
+    region: str = "inside"
+    method: str = "auto"
+    device: str = "auto"
+    metal_threshold_hu: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tasks", tuple(dict.fromkeys(self.tasks)))
+        for task in self.tasks:
+            _require(task, TASKS, "task")
+        if not self.tasks:
+            msg = "No task given; choose headrest, metal or bone."
+            raise UsageError(msg)
+        _require(self.region, REGIONS, "region")
+        _require(self.method, METHODS, "method")
+        _require(self.device, DEVICES, "device")
+
+
+def _require(value: str, allowed: tuple[str, ...], what: str) -> None:
+    if value not in allowed:
+        msg = f"Unknown {what} {value!r}; choose one of {', '.join(allowed)}."
+        raise UsageError(msg)
