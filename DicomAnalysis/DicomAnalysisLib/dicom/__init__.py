@@ -1,0 +1,1 @@
+"""DICOM in and out: sources, series and their geometry, reading, writing objects."""

@@ -1,0 +1,1 @@
+"""Results as files: NRRD, JSON, CSV, pictures; every write is atomic."""
