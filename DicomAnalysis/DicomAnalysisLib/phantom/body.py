@@ -16,21 +16,20 @@ SKIN, FAT, MUSCLE, BONE, MARROW = 30, -100, 55, 900, 250
 def body_parts(rng: np.random.Generator, *, contact: bool, metal: bool) -> list[Part]:
     """Everything in the picture, what lies lowest first."""
     size = float(rng.uniform(0.96, 1.04))
-    parts = [*_table_parts(0.0 if contact else 8.0), *_trunk_parts(size), *_organ_parts(), *_bone_parts()]
+    parts = [*_table_parts(0.0 if contact else 18.0), *_trunk_parts(size), *_organ_parts(), *_bone_parts()]
     return parts + (_metal_parts() if metal else [])
 
 
 def _table_parts(lower: float) -> list[Part]:
     """A concave table top of carbon fibre around foam, a mattress in it, and an arm board."""
-    dish = ellipsoid((0.0, -330.0, 0.0), (520.0, 480.0, np.inf))
+    dish = ellipsoid((0.0, -330.0, 0.0), (520.0, 462.0, np.inf))
     slab = (dish.grown(24.0) - dish) & box((0.0, 120.0, 0.0), (215.0, 60.0, FAR))
     mattress = (dish - dish.grown(-22.0)) & box((0.0, 110.0, 0.0), (185.0, 50.0, FAR), 6.0)
-    dent = ellipsoid((0.0, 0.0, 0.0), (158.0, 117.0, np.inf))
     board = box((-196.0, 92.0, 20.0), (26.0, 3.0, FAR), 1.0)
     shift = (0.0, lower, 0.0)
     return [
         Part(slab.moved(shift), ((0.0, 60), (2.2, -840)), "headrest"),
-        Part((mattress - dent).moved(shift), ((0.0, -180), (2.0, -910)), "headrest"),
+        Part(mattress.moved(shift), ((0.0, -180), (2.0, -910)), "headrest"),
         Part(board.moved(shift), ((0.0, 40),), "headrest"),
     ]
 

@@ -21,7 +21,7 @@ def head_parts(rng: np.random.Generator, *, contact: bool, metal: bool) -> list[
     """Everything in the picture, what lies lowest first."""
     size = float(rng.uniform(0.97, 1.03))
     yaw = float(rng.uniform(2.0, 5.0))
-    parts = holder_parts(0.0 if contact else 7.0)
+    parts = holder_parts(0.0 if contact else 10.0)
     patient = [*_soft_parts(size), *_skull_parts(size), *_cavity_parts(), *_tooth_parts()]
     if metal:
         patient += _metal_parts(size)
@@ -130,11 +130,7 @@ def _skull_parts(size: float) -> list[Part]:
     bone = ((0.0, BONE), (1.8, diploe))
     return [
         *(Part(shape, bone, "patient") for shape in (*cheek, maxilla, vertebra, ring)),
-        Part(
-            ellipsoid((0.0, 34.0, -60.0), (9.0, 8.0, np.inf)) & half_space((0, 0, -20), (0, 0, 1)),
-            ((0.0, 25),),
-            "patient",
-        ),
+        Part(canal, ((0.0, 25),), "patient"),
         Part(skull, ((0.0, BONE), (1.6, diploe), (4.9, BONE)), "patient"),
         *(Part(shape, ((0.0, BONE), (1.4, FAT + 10)), "patient") for shape in orbits),
         *(Part(shape, ((0.0, 45), (1.0, 14)), "patient") for shape in globes),
