@@ -1,0 +1,46 @@
+"""Writing files so that a reader sees the old file or the whole new one, never a part."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import OutputError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """A temporary path in the same folder that takes the place of `path` when the block succeeds.
+
+    The temporary name keeps the suffix, for writers that choose a format by it. It is
+    removed when the block fails. Missing folders are made.
+
+    Raises
+    ------
+    OutputError
+        If the folder or the file cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name[-100:]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        msg = f"Cannot write {path}: {error.strerror or error}. Choose an output folder that can be written."
+        raise OutputError(msg) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write `data` to `path` in one step."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write `text` as UTF-8 with unchanged line ends to `path` in one step."""
+    write_bytes(path, text.encode("utf-8"))

@@ -1,0 +1,156 @@
+"""The folder of one segmented series: what `segment` leaves for people and programs to find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from .. import __version__
+from ..errors import OutputError
+from ..preprocessing.cleaning import cleaned_voxels
+from ..preprocessing.resampling import RegularGrid, to_regular_grid
+from ..segmentation.options import SegmentationOptions
+from ..segmentation.result import SegmentationResult
+from ..segments import HEADREST, KINDS
+from ..volume import Volume
+from .atomic import write_text
+from .json_text import json_text
+from .mask_pictures import write_mask_pictures
+from .measurements import piece_measurements, write_measurements
+from .nrrd import write_segmentation, write_volume
+
+RESULT, SEGMENTATION, CLEANED = "result.json", "segmentation.seg.nrrd", "cleaned.nrrd"
+MEASUREMENTS, PREVIEW, MASKS = "measurements.csv", "preview.png", "masks"
+
+
+def write_result(
+    folder: Path | str,
+    volume: Volume,
+    result: SegmentationResult,
+    *,
+    options: SegmentationOptions | None = None,
+    masks_png: bool = False,
+    extra: Mapping[str, object] | None = None,
+) -> dict[str, Path]:
+    """Write everything one segmentation leaves behind.
+
+    ``result.json`` goes first and comes last: where it stands, the folder is complete and
+    of one run. Files of an earlier run that this one does not make are removed.
+
+    Parameters
+    ----------
+    folder : path
+        Made when missing.
+    volume : Volume
+        The acquired slices that were segmented.
+    result : SegmentationResult
+    options : SegmentationOptions, optional
+        Stored with the result.
+    masks_png : bool
+        Also a black-and-white PNG for each slice and segment under ``masks``.
+    extra : mapping, optional
+        Further keys of ``result.json``.
+
+    Returns
+    -------
+    dict of str to Path
+        ``segmentation, cleaned, measurements, preview, masks, result``; only what was written.
+
+    Raises
+    ------
+    OutputError
+        If something cannot be written.
+    GeometryError
+        If no regular grid holds the slices.
+    """
+    from ..reporting.preview import write_preview
+
+    folder = Path(folder)
+    grid = to_regular_grid(volume)
+    remove_result(folder)
+    written = {"segmentation": folder / SEGMENTATION}
+    write_segmentation(
+        written["segmentation"], [(s.kind, grid.labels(s.mask)) for s in result.segments], grid.ijk_to_lps
+    )
+    headrest = result.segment(HEADREST.name)
+    if headrest is not None:
+        written["cleaned"] = folder / CLEANED
+        planes = grid.image_planes(cleaned_voxels(volume, headrest.mask), volume.padding_values)
+        write_volume(written["cleaned"], planes, grid.shape, volume.voxels.dtype, grid.ijk_to_lps)
+    written["measurements"] = folder / MEASUREMENTS
+    write_measurements(written["measurements"], volume.identity, result)
+    written["preview"] = folder / PREVIEW
+    write_preview(written["preview"], volume, result)
+    if masks_png:
+        written["masks"] = folder / MASKS
+        write_mask_pictures(written["masks"], volume, result)
+    written["result"] = folder / RESULT
+    document = result_document(volume, result, grid, options) | dict(extra or {})
+    document["files"] = {name: path.name for name, path in written.items()}
+    write_text(written["result"], json_text(document))
+    return written
+
+
+def result_document(
+    volume: Volume,
+    result: SegmentationResult,
+    grid: RegularGrid | None = None,
+    options: SegmentationOptions | None = None,
+) -> dict[str, object]:
+    """The content of ``result.json``; its keys are stable."""
+    identity = volume.identity
+    warnings = [*volume.warnings, *(grid.warnings if grid else ()), *result.warnings]
+    document: dict[str, object] = {
+        "series_uid": identity.series_uid,
+        "study_uid": identity.study_uid,
+        "frame_of_reference_uid": identity.frame_of_reference_uid,
+        "patient_id": identity.patient_id,
+        "task": list(result.tasks),
+        "segments": [
+            {
+                "name": segment.kind.name,
+                "label": segment.kind.label,
+                **segment.measurements,
+                "pieces": [piece_measurements(piece) for piece in segment.pieces],
+            }
+            for segment in result.segments
+        ],
+        "threshold_hu": result.threshold_hu,
+        "method": result.method,
+        "device": result.device,
+        "seconds": round(result.seconds, 3),
+        "warnings": list(dict.fromkeys(warnings)),
+        "uncertain_slices": list(result.uncertain_slices),
+        "shape": list(volume.shape),
+        "details": dict(result.details),
+        "version": __version__,
+    }
+    if grid is not None:
+        document["grid"] = {
+            "shape": list(grid.shape),
+            "ijk_to_ras": grid.ijk_to_ras,
+            "as_acquired": grid.is_identity,
+            "plane_of_slice": grid.plane_of_slice,
+        }
+    if options is not None:
+        document["options"] = options
+    return document
+
+
+def remove_result(folder: Path) -> None:
+    """Remove what an earlier run wrote into `folder`; files of any other name stay.
+
+    Raises
+    ------
+    OutputError
+        If a file is in the way and cannot be removed.
+    """
+    try:
+        for name in (RESULT, SEGMENTATION, CLEANED, MEASUREMENTS, PREVIEW):
+            (folder / name).unlink(missing_ok=True)
+        for segment in KINDS:
+            for picture in (folder / MASKS / segment).glob("*.png"):
+                picture.unlink()
+    except OSError as error:
+        msg = f"Cannot replace the earlier result in {folder}: {error.strerror or error}. Choose another output folder."
+        raise OutputError(msg) from error
