@@ -160,10 +160,35 @@ def test_padding_is_never_blended_with_tissue():
     assert grid.image(voxels)[2, 0, 0] == -1492
 
 
-def test_slices_that_shift_sideways_are_refused():
-    positions = np.array([[0, 0, 0], [0, 0, 5], [40, 0, 10], [40, 0, 15.5]], float)
+def make_wandering_geometry(sideways_mm) -> StackGeometry:
+    """A stack whose slices lie beside the line through it, here and there."""
+    straight = make_geometry([5.0] * 9, 10.0)
+    shift = np.zeros((10, 1))
+    shift[[2, 6, 7], 0] = sideways_mm
+    positions = straight.positions + shift * straight.row_direction - 0.5 * shift * straight.column_direction
+    return StackGeometry(straight.row_direction, straight.column_direction, (0.6, 0.5), positions)
+
+
+def test_slices_that_wander_sideways_are_moved_back():
+    geometry = make_wandering_geometry(0.9)
+    gradient = np.array([20.0, -35.0, 10.0])
+    shape = (10, 40, 40)
+    field = (geometry.index_to_lps(grid_indices(shape)) @ gradient).astype(np.float32)
+    grid = to_regular_grid(volume_of(geometry, field))
+    assert not grid.is_exact
+    assert "sideways" in grid.warnings[0]
+    expected = world(grid.ijk_to_lps, grid_indices(grid.shape)) @ gradient
+    inner = (slice(None), slice(4, -4), slice(4, -4))
+    error = np.abs(grid.image(field) - expected)[inner]
+    assert error.max() <= POSITION_TOLERANCE_MM * np.linalg.norm(gradient)
+    mask = field > np.median(field)
+    there_and_back = grid.to_slices(grid.labels(mask))
+    np.testing.assert_array_equal(there_and_back[inner], mask[inner])
+
+
+def test_slices_far_beside_the_stack_are_refused():
     with pytest.raises(GeometryError, match="sideways"):
-        to_regular_grid(volume_of(StackGeometry([1, 0, 0], [0, 1, 0], (1, 1), positions)))
+        to_regular_grid(volume_of(make_wandering_geometry(40.0)))
 
 
 def test_masks_of_another_shape_are_refused():

@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from ..errors import GeometryError
 from ..volume import POSITION_TOLERANCE_MM, StackGeometry, Volume
-
-MIN_STEP_MM = 2.5 * POSITION_TOLERANCE_MM
-"""Below twice the tolerance every position is near some plane, and the search means nothing."""
+from .grid_search import coarsest_exact_planes, minimax_line
 
 MAX_PLANES_PER_SLICE = 8
 MAX_PLANES_OF_SHORT_STACKS = 512
 MAX_GRID_VOXELS = 1 << 30
+MAX_SIDEWAYS_MM = 5.0
+"""Slices that stray farther from the line through the stack belong to another one."""
 MISSING_SLICE_RATIO = 1.9
 """A gap this many times larger than both its neighbours means that slices are missing there."""
 
@@ -37,13 +38,15 @@ class RegularGrid:
     shape : tuple of int
         (planes, rows, columns).
     plane_of_slice : array of int, shape (slices,)
-        Plane that holds each acquired slice, strictly increasing when `is_exact`.
+        Plane that holds each acquired slice, or is nearest to it.
     lower, upper : arrays of int, shape (planes,)
         Acquired slices below and above each plane; equal where the plane holds a slice.
     weights : array of float, shape (planes,)
         Share of `upper` in each plane.
+    shift_px : array of shape (slices, 2)
+        (rows, columns) by which a slice lies beside the line through the stack; zero nearly always.
     max_offset_mm : float
-        Largest distance between an acquired slice and its plane.
+        Largest distance between an acquired slice and its plane, shifts aside.
     is_exact : bool
         Whether every acquired slice is on its plane, bit for bit, within 0.1 mm.
     warnings : tuple of str
@@ -56,14 +59,15 @@ class RegularGrid:
     lower: np.ndarray
     upper: np.ndarray
     weights: np.ndarray
+    shift_px: np.ndarray
     max_offset_mm: float = 0.0
     is_exact: bool = True
     warnings: tuple[str, ...] = ()
 
     @property
     def is_identity(self) -> bool:
-        """Whether the grid is the stack as acquired."""
-        return len(self.lower) == len(self.plane_of_slice) and not self.weights.any()
+        """Whether the planes are the slices as acquired."""
+        return len(self.lower) == len(self.plane_of_slice) and not self.weights.any() and not self.shift_px.any()
 
     @property
     def ijk_to_ras(self) -> np.ndarray:
@@ -75,6 +79,11 @@ class RegularGrid:
         """Distance between neighbouring voxels along each array axis, mm."""
         i, j, k = np.linalg.norm(self.ijk_to_lps[:3, :3], axis=0)
         return float(k), float(j), float(i)
+
+    @property
+    def nearest_slice(self) -> np.ndarray:
+        """Acquired slice nearest to each plane, shape (planes,)."""
+        return np.where(self.weights > 0.5, self.upper, self.lower)
 
     def image(self, voxels: np.ndarray, padding_values: tuple[float, ...] = ()) -> np.ndarray:
         """Voxels on the grid: acquired slices copied, planes between them interpolated linearly.
@@ -102,7 +111,12 @@ class RegularGrid:
         """The planes of `image` one after the other, for writers that must not hold a second volume."""
         self._check(voxels)
         for low, high, weight in zip(self.lower, self.upper, self.weights, strict=True):
-            yield voxels[low] if weight == 0 else _blend(voxels[low], voxels[high], weight, padding_values)
+            below = _moved(voxels[low], self.shift_px[low])
+            yield (
+                below
+                if weight == 0
+                else _blend(below, _moved(voxels[high], self.shift_px[high]), weight, padding_values)
+            )
 
     def labels(self, mask: np.ndarray) -> np.ndarray:
         """A labelmap or mask on the grid: every plane takes the nearest acquired slice.
@@ -117,16 +131,16 @@ class RegularGrid:
             Same type; `mask` itself when the grid is the stack.
         """
         self._check(mask)
-        return mask if self.is_identity else mask[self.nearest_slice]
-
-    @property
-    def nearest_slice(self) -> np.ndarray:
-        """Acquired slice nearest to each plane, shape (planes,)."""
-        return np.where(self.weights > 0.5, self.upper, self.lower)
+        if self.is_identity:
+            return mask
+        return np.stack([_moved(mask[k], np.rint(self.shift_px[k])) for k in self.nearest_slice])
 
     def to_slices(self, array: np.ndarray) -> np.ndarray:
         """Back from the grid to the acquired slices, for example a network's labelmap."""
-        return array if self.is_identity else array[self.plane_of_slice]
+        if self.is_identity:
+            return array
+        planes = zip(self.plane_of_slice, self.shift_px, strict=True)
+        return np.stack([_moved(array[plane], -np.rint(shift)) for plane, shift in planes])
 
     def _check(self, array: np.ndarray) -> None:
         expected = (len(self.plane_of_slice), *self.shape[1:])
@@ -154,115 +168,56 @@ def to_regular_grid(volume: Volume, max_planes: int | None = None) -> RegularGri
     Raises
     ------
     GeometryError
-        If the slices shift sideways from one to the next, so that no grid holds them.
+        If slices lie more than 5 mm beside the line through the stack.
     """
     geometry, matrix = volume.geometry, volume.shape[1:]
     count = len(geometry)
     if geometry.is_regular:
         index = np.arange(count)
-        return RegularGrid(geometry.ijk_to_lps, volume.shape, index, index, index, np.zeros(count))
+        no_shift = np.zeros((count, 2))
+        return RegularGrid(geometry.ijk_to_lps, volume.shape, index, index, index, np.zeros(count), no_shift)
     if max_planes is None:
         max_planes = max(MAX_PLANES_OF_SHORT_STACKS, MAX_PLANES_PER_SLICE * count)
     max_planes = max(2, min(max_planes, MAX_GRID_VOXELS // (matrix[0] * matrix[1])))
-    axes = _stacking_axes(geometry)
-    along = geometry.positions @ axes[0]
-    warnings = _name_filled_gaps(geometry)
-    found = _coarsest_exact_step(geometry.positions @ axes.T, max_planes)
+    axes = np.array([geometry.normal, geometry.row_direction, geometry.column_direction])
+    points, shift_px, warnings = _straightened(geometry, geometry.positions @ axes.T)
+    warnings += _name_filled_gaps(geometry)
+    found = coarsest_exact_planes(points, max_planes)
     if found is not None:
         planes, origin, step = found
-        return _assemble(geometry, matrix, origin @ axes, step @ axes, planes, warnings)
-    span = along[-1] - along[0]
-    steps = int(np.clip(np.ceil(span / np.diff(along).min()), 1, max_planes - 1))
-    step = (geometry.positions[-1] - geometry.positions[0]) / steps
+        return _assemble(geometry, matrix, origin @ axes, step @ axes, planes, shift_px, warnings)
+    span = points[-1] - points[0]
+    steps = int(np.clip(np.ceil(span[0] / np.diff(points[:, 0]).min()), 1, max_planes - 1))
     warnings.append(
         f"The {count} slices are so unevenly spaced that no affordable regular grid holds them; "
-        f"the grid of {steps + 1} planes {span / steps:.3f} mm apart is interpolated between them."
+        f"the grid of {steps + 1} planes {span[0] / steps:.3f} mm apart is interpolated between them."
     )
-    return _assemble(geometry, matrix, geometry.positions[0], step, None, warnings)
+    return _assemble(geometry, matrix, points[0] @ axes, span / steps @ axes, None, shift_px, warnings)
 
 
-def _stacking_axes(geometry: StackGeometry) -> np.ndarray:
-    """Rows: unit vector from the first to the last slice and two across it.
+def _straightened(geometry: StackGeometry, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Points moved in their planes onto one straight line, by how many pixels (rows, columns), and a warning.
 
-    Raises GeometryError where the slices stray from that line.
+    Within the tolerance nothing is moved. Raises GeometryError where slices stray too far.
     """
-    line = geometry.positions[-1] - geometry.positions[0]
-    line = line / np.linalg.norm(line)
-    across = np.cross(line, geometry.row_direction)
-    across /= np.linalg.norm(across)
-    axes = np.array([line, across, np.cross(line, across)])
-    coordinates = geometry.positions @ axes.T
-    astray = np.hypot(*(_minimax_line(coordinates[:, 0], coordinates[:, a])[2] for a in (1, 2)))
-    if astray > POSITION_TOLERANCE_MM:
+    lines = [minimax_line(points[:, 0], points[:, axis]) for axis in (1, 2)]
+    astray = float(np.hypot(lines[0][2], lines[1][2]))
+    if astray <= POSITION_TOLERANCE_MM:
+        return points, np.zeros((len(points), 2)), []
+    if astray > MAX_SIDEWAYS_MM:
         msg = (
             f"The slices shift sideways by up to {astray:.2f} mm against the line through them, so no regular grid "
             "holds them; split the series where the field of view moves and treat its parts one by one."
         )
         raise GeometryError(msg)
-    return axes
-
-
-def _coarsest_exact_step(points: np.ndarray, max_planes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Planes (slice -> plane), origin and step of the coarsest grid within tolerance, or None.
-
-    Parameters
-    ----------
-    points : array of shape (n, 3)
-        Slice positions: along the stack and twice across it, mm.
-    """
-    along = points[:, 0] - points[0, 0]
-    span = along[-1]
-    coarsest = np.diff(along).min() + 2 * POSITION_TOLERANCE_MM
-    finest = max(MIN_STEP_MM, span / (max_planes - 1))
-    for planes in _candidate_planes(along, coarsest, finest):
-        if np.diff(planes).min() < 1:
-            continue
-        fits = [_minimax_line(planes, points[:, axis]) for axis in range(3)]
-        if np.linalg.norm([fit[2] for fit in fits]) <= POSITION_TOLERANCE_MM:
-            return planes, np.array([fit[0] for fit in fits]), np.array([fit[1] for fit in fits])
-    return None
-
-
-def _candidate_planes(along: np.ndarray, coarsest: float, finest: float) -> Iterator[np.ndarray]:
-    """Plane of each slice for steps, coarsest first, on which all slices nearly share one phase.
-
-    The scan moves the far end of the stack by half a tolerance from one step to the next,
-    so no step that fits is jumped over; what it yields still has to be fitted.
-    """
-    tolerance = POSITION_TOLERANCE_MM
-    ratio = 1 - tolerance / (2 * along[-1])
-    chunk = 1 + (1 << 15) // len(along)
-    step, seen = coarsest, None
-    while step >= finest:
-        steps = step * ratio ** np.arange(chunk)
-        step = steps[-1] * ratio
-        steps = steps[steps >= finest]
-        turns = along / steps[:, None]
-        phase = np.angle(np.exp(2j * np.pi * turns).mean(axis=1)) / (2 * np.pi)
-        turns -= phase[:, None]
-        planes = np.rint(turns)
-        spread = np.ptp(turns - planes, axis=1) * steps
-        for candidate in planes[spread <= 2.5 * tolerance]:
-            planes_from_0 = (candidate - candidate[0]).astype(np.int64)
-            if seen is None or not np.array_equal(planes_from_0, seen):
-                seen = planes_from_0
-                yield planes_from_0
-
-
-def _minimax_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """(intercept, slope, largest residual) of the line y = a + b x whose largest residual is smallest."""
-    from scipy.optimize import linprog
-
-    x, middle = np.asarray(x, np.float64), float(np.mean(y))
-    y = y - middle
-    one = np.ones_like(x)
-    above = np.stack([one, x, -one], axis=1)
-    below = np.stack([-one, -x, -one], axis=1)
-    solution = linprog(
-        [0, 0, 1], A_ub=np.concatenate([above, below]), b_ub=np.concatenate([y, -y]), bounds=[(None, None)] * 3
-    )
-    intercept, slope, residual = solution.x
-    return float(intercept) + middle, float(slope), float(residual)
+    straight = points.copy()
+    for axis, (intercept, slope, _) in zip((1, 2), lines, strict=True):
+        straight[:, axis] = intercept + slope * points[:, 0]
+    moved = points - straight
+    dy, dx = geometry.pixel_spacing
+    shift_px = np.stack([moved[:, 2] / dy, moved[:, 1] / dx], axis=1)
+    warning = f"The slices shift sideways by up to {astray:.2f} mm; on the regular grid each is moved back by that."
+    return straight, shift_px, [warning]
 
 
 def _assemble(
@@ -271,25 +226,46 @@ def _assemble(
     origin: np.ndarray,
     step: np.ndarray,
     planes: np.ndarray | None,
+    shift_px: np.ndarray,
     warnings: list[str],
 ) -> RegularGrid:
     """The grid with, for each plane, the slices it lies between and how it shares them."""
-    line = step / np.linalg.norm(step)
-    slices = (geometry.positions - origin) @ line
-    exact = planes is not None
-    held = planes if exact else np.rint(slices / np.linalg.norm(step)).astype(np.int64)
-    positions = np.arange(held[-1] + 1) * np.linalg.norm(step)
+    distance = float(step @ geometry.normal)
+    slices = (geometry.positions - origin) @ geometry.normal
+    held = planes if planes is not None else np.rint(slices / distance).astype(np.int64)
+    positions = np.arange(held[-1] + 1) * distance
     lower = np.clip(np.searchsorted(slices, positions, side="right") - 1, 0, len(slices) - 2)
     weights = np.clip((positions - slices[lower]) / np.diff(slices)[lower], 0.0, 1.0)
     upper = lower + 1
-    if exact:
+    if planes is not None:
         lower[held] = upper[held] = np.arange(len(held))
         weights[held] = 0.0
     ijk_to_lps = geometry.slice_to_lps(0)
     ijk_to_lps[:3, 2], ijk_to_lps[:3, 3] = step, origin
-    offsets = np.linalg.norm(geometry.positions - (origin + held[:, None] * step), axis=1)
-    shape = (len(positions), *matrix)
-    return RegularGrid(ijk_to_lps, shape, held, lower, upper, weights, float(offsets.max()), exact, tuple(warnings))
+    dy, dx = geometry.pixel_spacing
+    sideways = shift_px * [dy, dx] @ np.array([geometry.column_direction, geometry.row_direction])
+    offsets = np.linalg.norm(geometry.positions - sideways - (origin + held[:, None] * step), axis=1)
+    return RegularGrid(
+        ijk_to_lps=ijk_to_lps,
+        shape=(len(positions), *matrix),
+        plane_of_slice=held,
+        lower=lower,
+        upper=upper,
+        weights=weights,
+        shift_px=shift_px,
+        max_offset_mm=float(offsets.max()),
+        is_exact=planes is not None and not shift_px.any(),
+        warnings=tuple(warnings),
+    )
+
+
+def _moved(plane: np.ndarray, shift_px: np.ndarray) -> np.ndarray:
+    """A slice moved down and right by `shift_px` (rows, columns), its edge repeated; itself where there is no shift."""
+    if not np.any(shift_px):
+        return plane
+    order = 0 if plane.dtype == bool or not np.any(shift_px % 1) else 1
+    moved = ndimage.shift(plane.astype(np.float32), shift_px, order=order, mode="nearest")
+    return (np.rint(moved) if plane.dtype.kind in "biu" else moved).astype(plane.dtype)
 
 
 def _blend(low: np.ndarray, high: np.ndarray, weight: float, padding_values: tuple[float, ...]) -> np.ndarray:
@@ -297,7 +273,7 @@ def _blend(low: np.ndarray, high: np.ndarray, weight: float, padding_values: tup
     if padding_values:
         padded = np.isin(low, padding_values) | np.isin(high, padding_values)
         mixed = np.where(padded, high if weight > 0.5 else low, mixed)
-    return (np.rint(mixed) if np.issubdtype(low.dtype, np.integer) else mixed).astype(low.dtype)
+    return (np.rint(mixed) if low.dtype.kind in "iu" else mixed).astype(low.dtype)
 
 
 def _name_filled_gaps(geometry: StackGeometry) -> list[str]:
