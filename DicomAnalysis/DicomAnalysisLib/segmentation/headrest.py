@@ -1,0 +1,122 @@
+"""Headrest, table, pads and boards: what is neither patient nor air, at full resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from . import morphology as morph
+from .body import Separation
+from .coarse import CoarseGrid
+from .thresholds import BodyThresholds
+
+SMALLEST_PIECE_ML = 1.0
+STREAK_MEAN_HU = -700.0
+GUARD_MM = 2.0
+"""Beside the skin a voxel is half air, half patient, and looks like foam; it is left alone."""
+
+
+@dataclass(frozen=True)
+class SupportRegion:
+    """Support on the coarse grid, ready to be drawn at full resolution.
+
+    Attributes
+    ----------
+    region : array of bool, shape (k, J, I)
+        Blocks that hold support, foam included.
+    core : array of bool
+        Blocks wholly inside, where every voxel counts.
+    guard : array of bool
+        Patient and a rim of 2 mm around it.
+    """
+
+    region: np.ndarray
+    core: np.ndarray
+    guard: np.ndarray
+
+
+def support_region(
+    means: np.ndarray,
+    separation: Separation,
+    grid: CoarseGrid,
+    levels: BodyThresholds,
+    block_ml: np.ndarray,
+    streak_slices: np.ndarray,
+) -> SupportRegion:
+    """Find all support on the coarse grid.
+
+    Parameters
+    ----------
+    means : array of int16, shape (k, J, I)
+    separation : Separation
+    grid, levels : CoarseGrid, BodyThresholds
+    block_ml : array of shape (k,)
+        Volume of a block in each slice, ml.
+    streak_slices : array of bool, shape (k,)
+        Slices that metal may fill with streaks.
+    """
+    guard = morph.dilate(separation.patient, grid.steps(GUARD_MM))
+    light = means <= levels.tissue  # half a slice of chin or vertex looks like foam
+    guard[1:] |= separation.patient[:-1] & light[1:]
+    guard[:-1] |= separation.patient[1:] & light[:-1]
+    something = (means > levels.support) & ~guard
+    labels, count = ndi.label(something)
+    volume = np.zeros(count + 1)
+    for k, plane in enumerate(labels):
+        volume += np.bincount(plane.ravel(), minlength=count + 1) * block_ml[k]
+    # A single thin slice holds little volume; there a piece of 1 cm2 is kept.
+    smallest = min(SMALLEST_PIECE_ML, 100 / grid.pixel_mm**2 * float(block_ml.sum()))
+    kept = volume >= smallest
+    kept[0] = False
+    if streak_slices.any():
+        kept &= ~_streaks(labels, count, means, ndi.binary_dilation(streak_slices, iterations=2))
+    region = kept[labels]
+    return SupportRegion(region, morph.erode(region, 1), guard)
+
+
+def draw(
+    voxels: np.ndarray, support: SupportRegion, grid: CoarseGrid, levels: BodyThresholds, out: np.ndarray
+) -> np.ndarray:
+    """Draw the support at full resolution.
+
+    At its border a voxel counts when it is itself denser than half way from air to the
+    support level, so that thin shells keep their true width; inside foam every voxel counts.
+
+    Parameters
+    ----------
+    voxels : array of shape (k, j, i)
+        HU.
+    out : array of bool, shape (k, j, i)
+        Filled and returned.
+    """
+    border_level = levels.air + 0.75 * (levels.support - levels.air)
+    out[...] = False
+    near = morph.dilate(support.region, 1) & ~support.guard
+    for k in np.flatnonzero(support.region.any((1, 2))):
+        rows = _row_range(near[k], grid)
+        border = grid.refine(near[k], rows) & (voxels[k, rows] > border_level)
+        border |= grid.refine(support.core[k], rows)
+        border &= ~grid.refine(support.guard[k], rows)
+        out[k, rows] = border
+    return out
+
+
+def _row_range(mask: np.ndarray, grid: CoarseGrid) -> slice:
+    rows = np.flatnonzero(mask.any(1))
+    return slice(max(0, (rows[0] - 1) * grid.factor), min(grid.rows, (rows[-1] + 2) * grid.factor))
+
+
+def _streaks(labels: np.ndarray, count: int, means: np.ndarray, slices: np.ndarray) -> np.ndarray:
+    """Which pieces are streaks fanning out from metal: light, and only where metal is.
+
+    A holder is either denser or goes on beyond the slices that hold metal.
+    """
+    elsewhere = np.zeros(count + 1, bool)
+    elsewhere[np.unique(labels[~slices])] = True
+    if elsewhere[1:].all() or not (~slices).any():
+        return np.zeros(count + 1, bool)
+    total = np.bincount(labels[slices].ravel(), means[slices].ravel(), minlength=count + 1)
+    size = np.bincount(labels[slices].ravel(), minlength=count + 1)
+    return ~elsewhere & (total / np.maximum(size, 1) < STREAK_MEAN_HU)

@@ -1,0 +1,235 @@
+"""The segmentation task: a Volume and options in, a SegmentationResult out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from ..errors import TaskError, UsageError
+from ..segments import BONE, HEADREST, METAL
+from ..volume import StackGeometry, Volume
+from . import morphology as morph
+from .body import Separation, separate
+from .bone import segment_bone
+from .coarse import CoarseGrid
+from .headrest import draw, support_region
+from .measure import measure_mask, measure_piece
+from .metal import SEED_HU, Candidates, MetalThreshold, location, metal_pieces, metal_threshold
+from .options import SegmentationOptions
+from .result import Segment, SegmentationResult
+from .thresholds import BodyThresholds, body_thresholds
+
+SKIN_MM = 3.0
+"""Metal within this of the surface, on either side, lies at the skin."""
+Progress = Callable[[float, str], None]
+
+
+def segment(
+    volume: Volume, options: SegmentationOptions | None = None, progress: Progress | None = None
+) -> SegmentationResult:
+    """Segment headrest, metal and bone in one CT volume.
+
+    Parameters
+    ----------
+    volume : Volume
+        Slices as acquired, in Hounsfield units.
+    options : SegmentationOptions or None
+        None means headrest and metal with defaults.
+    progress : callable or None
+        Called with a share from 0 to 1 and the stage's name.
+
+    Returns
+    -------
+    SegmentationResult
+        Masks on the acquired grid, one Segment per task, in the order asked for.
+
+    Raises
+    ------
+    TaskError
+        If the volume is not CT, or too small to tell patient from support.
+    UsageError
+        If `method` is ``network``, which needs weights this version does not ship.
+
+    Examples
+    --------
+    >>> from DicomAnalysisLib.phantom import make_head_phantom
+    >>> from DicomAnalysisLib.segmentation import segment
+    >>> result = segment(make_head_phantom().volume)
+    >>> [s.kind.name for s in result.segments]
+    ['Headrest', 'Metal']
+    """
+    options = options or SegmentationOptions()
+    report = progress or _silent
+    _check(volume, options)
+    start = time.perf_counter()
+    report(0.0, "block means")
+    analysis = _Analysis(volume, report)
+    segments = [_TASKS[task](analysis, options, report) for task in options.tasks]
+    report(1.0, "done")
+    threshold = analysis.metal.threshold_hu if "metal" in options.tasks else None
+    return SegmentationResult(
+        tasks=options.tasks,
+        segments=tuple(segments),
+        threshold_hu=threshold,
+        method="classical",
+        device="cpu",
+        seconds=round(time.perf_counter() - start, 3),
+        warnings=tuple(analysis.warnings),
+        uncertain_slices=analysis.separation.contact_slices if "headrest" in options.tasks else (),
+        details=analysis.details(options),
+    )
+
+
+def _silent(_share: float, _stage: str) -> None:
+    """Report to nobody."""
+
+
+def _check(volume: Volume, options: SegmentationOptions) -> None:
+    modality = volume.identity.modality
+    uid = volume.identity.series_uid or "(no UID)"
+    if modality and modality != "CT":
+        msg = (
+            f"Series {uid} is {modality}, not CT: headrest, metal and bone are defined in Hounsfield units. "
+            "Choose a CT series."
+        )
+        raise TaskError(msg)
+    if min(volume.shape[1:]) < 16:
+        msg = f"Series {uid} has slices of {volume.shape[2]} x {volume.shape[1]} pixels; at least 16 x 16 are needed."
+        raise TaskError(msg)
+    if options.method == "network":
+        msg = "No trained network is installed; use --method auto or classical."
+        raise UsageError(msg)
+
+
+class _Analysis:
+    """What the tasks share on one volume: coarse grid, patient, metal candidates."""
+
+    def __init__(self, volume: Volume, report: Progress) -> None:
+        self.volume = volume
+        geometry = volume.geometry
+        self.grid = CoarseGrid.of(volume.shape, geometry.pixel_spacing)
+        self.means = self.grid.block_means(volume.voxels)
+        report(0.25, "patient")
+        self.levels: BodyThresholds = body_thresholds(self.means)
+        slice_mm = max(geometry.slice_spacing, 0.1)
+        self.separation: Separation = separate(
+            self.means, self.grid, self.levels, slice_mm, axis_shifts(geometry, self.grid)
+        )
+        self.candidates = Candidates.of(volume.voxels)
+        self.metal = MetalThreshold(None, SEED_HU, None, 0.0)
+        self.warnings: list[str] = []
+        if not self.separation.patient.any():
+            self.warnings.append(
+                "No patient was found: nothing as thick and dense as a head or trunk is in the volume."
+            )
+
+    def details(self, options: SegmentationOptions) -> dict[str, object]:
+        """Numbers behind the result, for result.json."""
+        levels = self.levels
+        found: dict[str, object] = {
+            "cluster_centers_hu": [round(c, 1) for c in levels.centers],
+            "air_hu": round(levels.air, 1),
+            "support_threshold_hu": round(levels.support, 1),
+            "tissue_threshold_hu": round(levels.tissue, 1),
+            "block_pixels": self.grid.factor,
+        }
+        if "metal" in options.tasks:
+            found |= {
+                "metal_seed_hu": self.metal.seed_hu,
+                "scale_clipped_at_hu": self.metal.clip_hu,
+                "metal_region": options.region,
+            }
+        return found
+
+    def coarse_index(self, flat: np.ndarray) -> np.ndarray:
+        """Flat indices on the coarse grid of flat voxel indices."""
+        k, j, i = np.unravel_index(flat, self.volume.shape)
+        factor, (rows, columns) = self.grid.factor, self.grid.shape
+        return (k * rows + j // factor) * columns + i // factor
+
+
+def axis_shifts(geometry: StackGeometry, grid: CoarseGrid) -> np.ndarray:
+    """How far a line along the scanner's axis moves from slice to slice, in blocks.
+
+    Parameters
+    ----------
+    geometry : StackGeometry
+    grid : CoarseGrid
+
+    Returns
+    -------
+    array of int, shape (k, 2)
+        Rows and columns relative to the first slice; zeros where the slices are not
+        roughly across the axis (coronal or sagittal reformats).
+    """
+    normal, axis = geometry.normal, np.array([0.0, 0.0, 1.0])
+    if abs(normal @ axis) < 0.5:
+        return np.zeros((len(geometry), 2), int)
+    offset = geometry.positions - geometry.positions[0]
+    along = (offset @ normal) / (normal @ axis)
+    moved = along[:, None] * axis - offset
+    rows = moved @ geometry.column_direction / geometry.pixel_spacing[0]
+    columns = moved @ geometry.row_direction / geometry.pixel_spacing[1]
+    return np.rint(np.stack([rows, columns], axis=1) / grid.factor).astype(int)
+
+
+def _headrest(analysis: _Analysis, options: SegmentationOptions, report: Progress) -> Segment:  # noqa: ARG001
+    report(0.5, "headrest")
+    volume, grid, levels = analysis.volume, analysis.grid, analysis.levels
+    block_ml = volume.voxel_volumes_ml() * grid.factor**2
+    streaks = analysis.candidates.slices_above(2500.0)
+    support = support_region(analysis.means, analysis.separation, grid, levels, block_ml, streaks)
+    mask = draw(volume.voxels, support, grid, levels, np.empty(volume.shape, bool))
+    if analysis.separation.contact_slices:
+        analysis.warnings.append(
+            f"Patient and support touch in slices {_ranges(analysis.separation.contact_slices)} (counted from 1); "
+            "the border there is drawn midway and in doubt left to the patient: look at these slices."
+        )
+    return Segment(HEADREST, mask, measure_mask(volume, mask))
+
+
+def _metal(analysis: _Analysis, options: SegmentationOptions, report: Progress) -> Segment:
+    report(0.8, "metal")
+    volume, patient = analysis.volume, analysis.separation.patient
+    analysis.metal = metal_threshold(analysis.candidates, options.metal_threshold_hu)
+    used, wanted_hu = analysis.metal.threshold_hu, options.metal_threshold_hu
+    if wanted_hu is not None and used is not None and used != wanted_hu:
+        analysis.warnings.append(
+            f"The threshold {wanted_hu:g} HU lies at or above the scale's end ({analysis.metal.clip_hu:g} HU); "
+            f"{used:g} HU was used."
+        )
+    deep = morph.erode(patient, analysis.grid.steps(SKIN_MM))
+    skin = morph.dilate(patient, analysis.grid.steps(SKIN_MM))
+    wanted = {"inside": ("inside", "at the skin"), "outside": ("outside",)}.get(options.region)
+    mask = np.zeros(volume.shape, bool)
+    pieces = []
+    for index in metal_pieces(analysis.candidates, analysis.metal):
+        where = location(analysis.coarse_index(index), deep, skin)
+        if wanted is None or where in wanted:
+            pieces.append(measure_piece(volume, index, where))
+            mask.reshape(-1)[index] = True
+    return Segment(METAL, mask, measure_mask(volume, mask, components=len(pieces)), tuple(pieces))
+
+
+def _bone(analysis: _Analysis, options: SegmentationOptions, report: Progress) -> Segment:  # noqa: ARG001
+    report(0.9, "bone")
+    mask = segment_bone(analysis.volume.voxels, analysis.separation.patient, analysis.grid, analysis.levels)
+    for index in metal_pieces(analysis.candidates, metal_threshold(analysis.candidates)):
+        mask.reshape(-1)[index] = False
+    return Segment(BONE, mask, measure_mask(analysis.volume, mask))
+
+
+_TASKS = {"headrest": _headrest, "metal": _metal, "bone": _bone}
+
+
+def _ranges(slices: tuple[int, ...]) -> str:
+    """Slice indices as ranges counted from 1: (0, 1, 2, 7) gives '1-3, 8'."""
+    runs: list[list[int]] = []
+    for k in slices:
+        if runs and k == runs[-1][1] + 1:
+            runs[-1][1] = k
+        else:
+            runs.append([k, k])
+    return ", ".join(f"{a + 1}-{b + 1}" if b > a else f"{a + 1}" for a, b in runs)
