@@ -134,7 +134,7 @@ def _classify_rest(
     if not touch.any():
         return touch, touch
     broad = np.zeros(count + 1, bool)
-    broad[np.unique(labels[morph.erode(dense, 2)])] = True
+    broad[labels[morph.erode(dense, 2)]] = True
     far = ~morph.dilate(inside, grid.steps(DETAIL_REACH_MM))
     block_ml = grid.pixel_mm**2 * slice_mm / 1000
     reaches = np.bincount(labels[far], minlength=count + 1) * block_ml > FAR_ML

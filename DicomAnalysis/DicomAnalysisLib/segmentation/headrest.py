@@ -93,13 +93,12 @@ def draw(
     """
     border_level = levels.air + 0.75 * (levels.support - levels.air)
     out[...] = False
+    # Interpolated, `near` and the guard add up to at most one: above one half they cannot overlap.
     near = morph.dilate(support.region, 1) & ~support.guard
     for k in np.flatnonzero(support.region.any((1, 2))):
         rows = _row_range(near[k], grid)
-        border = grid.refine(near[k], rows) & (voxels[k, rows] > border_level)
-        border |= grid.refine(support.core[k], rows)
-        border &= ~grid.refine(support.guard[k], rows)
-        out[k, rows] = border
+        np.logical_and(grid.refine(near[k], rows), voxels[k, rows] > border_level, out=out[k, rows])
+        out[k, rows] |= grid.repeat(support.core[k])[rows]
     return out
 
 
@@ -114,7 +113,7 @@ def _streaks(labels: np.ndarray, count: int, means: np.ndarray, slices: np.ndarr
     A holder is either denser or goes on beyond the slices that hold metal.
     """
     elsewhere = np.zeros(count + 1, bool)
-    elsewhere[np.unique(labels[~slices])] = True
+    elsewhere[labels[~slices]] = True
     if elsewhere[1:].all() or not (~slices).any():
         return np.zeros(count + 1, bool)
     total = np.bincount(labels[slices].ravel(), means[slices].ravel(), minlength=count + 1)

@@ -41,21 +41,21 @@ def measure_mask(volume: Volume, mask: np.ndarray, components: int | None = None
             "slices": 0,
         }
     weights = volume.voxel_volumes_ml()
-    moment, box = np.zeros(3), [mask.shape[2], -1, mask.shape[1], -1]
+    width = mask.shape[2]
+    moment, box = np.zeros(3), [width, -1, mask.shape[1], -1]
     total, maximum = 0.0, -np.inf
     for k in filled:
-        rows, columns = mask[k].sum(1, dtype=np.int64), mask[k].sum(0, dtype=np.int64)
-        used_rows, used_columns = np.flatnonzero(rows), np.flatnonzero(columns)
+        index = np.flatnonzero(mask[k])
+        row, column = np.divmod(index, width)
         box = [
-            min(box[0], used_columns[0]),
-            max(box[1], used_columns[-1]),
-            min(box[2], used_rows[0]),
-            max(box[3], used_rows[-1]),
+            min(box[0], int(column.min())),
+            max(box[1], int(column.max())),
+            min(box[2], int(row[0])),
+            max(box[3], int(row[-1])),
         ]
-        count = per_slice[k]
-        center = [columns @ np.arange(len(columns)) / count, rows @ np.arange(len(rows)) / count, k]
-        moment += volume.geometry.index_to_ras(np.array(center)) * count * weights[k]
-        hu = volume.voxels[k][mask[k]]
+        center = np.array([column.mean(), row.mean(), k])
+        moment += volume.geometry.index_to_ras(center) * per_slice[k] * weights[k]
+        hu = volume.voxels[k].reshape(-1)[index]
         total += float(hu.sum(dtype=np.float64))
         maximum = max(maximum, float(hu.max()))
     amount = float(per_slice @ weights)
@@ -92,10 +92,8 @@ def measure_piece(volume: Volume, index: np.ndarray, where: str) -> Piece:
 def _count_components(volume: Volume, mask: np.ndarray) -> int:
     """Connected pieces of a large mask, counted on blocks that hold any of it."""
     grid = CoarseGrid.of(volume.shape, volume.geometry.pixel_spacing)
-    factor, (rows, columns) = grid.factor, grid.shape
-    blocks = np.zeros((len(mask), rows, columns), bool)
+    blocks = np.zeros((len(mask), *grid.shape), bool)
     for k, plane in enumerate(mask):
         if plane.any():
-            down = np.logical_or.reduceat(plane, np.arange(0, plane.shape[0], factor), axis=0)
-            blocks[k] = np.logical_or.reduceat(down, np.arange(0, plane.shape[1], factor), axis=1)
+            blocks[k] = grid.any_in_block(plane)
     return int(ndi.label(blocks, structure=np.ones((3, 3, 3), bool))[1])

@@ -42,7 +42,7 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
     labels, count = ndi.label(~mask, structure=_IN_PLANE)
     open_to_border = np.zeros(count + 1, bool)
     for edge in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
-        open_to_border[np.unique(edge)] = True
+        open_to_border[edge] = True
     open_to_border[0] = False
     return ~open_to_border[labels]
 
@@ -52,8 +52,8 @@ def touching(labels: np.ndarray, count: int, other: np.ndarray) -> np.ndarray:
     found = np.zeros(count + 1, bool)
     for axis in range(3):
         ahead, behind = _pair(axis)
-        found[np.unique(labels[ahead][other[behind]])] = True
-        found[np.unique(labels[behind][other[ahead]])] = True
+        found[labels[ahead][other[behind]]] = True
+        found[labels[behind][other[ahead]]] = True
     found[0] = False
     return found
 

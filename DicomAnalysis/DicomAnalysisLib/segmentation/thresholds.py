@@ -14,7 +14,7 @@ SOFT_TISSUE_HU = (-150, 150)
 FOAM_ABOVE_AIR_HU = 40.0
 """The lightest cushions measure about 40 HU above the air around them."""
 _CLUSTERS = 5
-_BIN = 4
+_BIN = 8
 
 
 @dataclass(frozen=True)
