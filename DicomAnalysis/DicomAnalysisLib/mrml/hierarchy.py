@@ -11,6 +11,9 @@ from ..volume import SeriesIdentity
 INSTANCE_UIDS = "DICOM.instanceUIDs"
 """Node attribute in which Slicer's own loader keeps the SOP Instance UIDs, separated by spaces."""
 
+SOURCE_ROLE = "DicomAnalysis.source"
+"""Node reference from a result to the volume it was made from."""
+
 _UID = "DICOM"
 _STUDY_LEVEL = "Study"
 _PATIENT_LEVEL = "Patient"
@@ -74,8 +77,12 @@ def place_series(
     hierarchy.SetItemParent(item, study)
 
 
-def place_beside(scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode) -> None:
-    """Put a result under the study of the node it was made from, or beside it where there is no study."""
+def place_result(scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode) -> None:
+    """Put a result under the study of the node it was made from, or beside it where there is no study.
+
+    The result keeps a reference to its source (`SOURCE_ROLE`).
+    """
+    node.SetNodeReferenceID(SOURCE_ROLE, source.GetID())
     hierarchy = scene.GetSubjectHierarchyNode()
     item, source_item = item_of(hierarchy, node), item_of(hierarchy, source)
     study = hierarchy.GetItemAncestorAtLevel(source_item, _STUDY_LEVEL)

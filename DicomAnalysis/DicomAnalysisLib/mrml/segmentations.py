@@ -12,7 +12,7 @@ from ..segmentation.result import Segment, SegmentationResult
 from ..segments import SegmentKind
 from .arrays import allocate, from_vtk_matrix, image_array
 from .grid import NodeGrid, grid_of_node
-from .hierarchy import place_beside
+from .hierarchy import place_result
 
 TERMINOLOGY = "Segmentation category and type - DICOM master list"
 REGIONS = "Anatomic codes - DICOM master list"
@@ -68,7 +68,7 @@ def result_to_segmentation_node(
     if result.threshold_hu is not None:
         node.SetAttribute("DicomAnalysis.ThresholdHU", f"{result.threshold_hu:g}")
     node.SetAttribute("DicomAnalysis.Method", result.method)
-    place_beside(scene, node, volume_node)
+    place_result(scene, node, volume_node)
     return node
 
 

@@ -11,8 +11,7 @@ import vtk
 
 from ..segmentation.result import Piece, Segment, SegmentationResult
 from .grid import NodeGrid, grid_of_node
-from .hierarchy import place_beside
-from .volumes import SOURCE_ROLE
+from .hierarchy import place_result
 
 ALL_PIECES = "all"
 NO_INDEX = -1
@@ -81,8 +80,7 @@ def result_to_table_node(
         name = scene.GenerateUniqueName(f"{volume_node.GetName()} measurements")
         node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
     _fill(node, [*kept, *(row for segment in result.segments for row in _segment_rows(segment, grid))])
-    node.SetNodeReferenceID(SOURCE_ROLE, volume_node.GetID())
-    place_beside(scene, node, volume_node)
+    place_result(scene, node, volume_node)
     return node
 
 

@@ -11,6 +11,7 @@ from ..segmentation.options import SegmentationOptions
 from ..segmentation.result import SegmentationResult
 from ..segments import HEADREST
 from .grid import grid_of_node
+from .hierarchy import SOURCE_ROLE
 from .segmentations import result_to_segmentation_node
 from .tables import result_to_table_node
 from .volumes import cleaned_volume_node, node_to_volume
@@ -18,22 +19,34 @@ from .volumes import cleaned_volume_node, node_to_volume
 
 @dataclass(frozen=True)
 class NodeResults:
-    """What `segment_node` made.
+    """Results of one volume node in the scene.
 
     Attributes
     ----------
-    segmentation_node : vtkMRMLSegmentationNode
-    table_node : vtkMRMLTableNode
+    segmentation_node : vtkMRMLSegmentationNode or None
+    table_node : vtkMRMLTableNode or None
     cleaned_volume_node : vtkMRMLScalarVolumeNode or None
         None where it was not wanted or no headrest was segmented.
-    result : SegmentationResult
-        Masks on the acquired slices, measurements, threshold, warnings.
+    result : SegmentationResult or None
+        Masks on the acquired slices, measurements, threshold, warnings of the run that made them;
+        None for results that were found in the scene.
     """
 
-    segmentation_node: slicer.vtkMRMLSegmentationNode
-    table_node: slicer.vtkMRMLTableNode
-    cleaned_volume_node: slicer.vtkMRMLScalarVolumeNode | None
-    result: SegmentationResult
+    segmentation_node: slicer.vtkMRMLSegmentationNode | None = None
+    table_node: slicer.vtkMRMLTableNode | None = None
+    cleaned_volume_node: slicer.vtkMRMLScalarVolumeNode | None = None
+    result: SegmentationResult | None = None
+
+
+def find_results(scene: slicer.vtkMRMLScene, volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> NodeResults:
+    """What earlier runs made of a volume node, also in a scene that was saved and opened again."""
+    if volume_node is None:
+        return NodeResults()
+    return NodeResults(
+        _made_from(scene, "vtkMRMLSegmentationNode", volume_node),
+        _made_from(scene, "vtkMRMLTableNode", volume_node),
+        _made_from(scene, "vtkMRMLScalarVolumeNode", volume_node),
+    )
 
 
 def segment_node(
@@ -42,9 +55,7 @@ def segment_node(
     options: SegmentationOptions | None = None,
     *,
     create_cleaned_volume: bool = True,
-    segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
-    table_node: slicer.vtkMRMLTableNode | None = None,
-    cleaned_node: slicer.vtkMRMLScalarVolumeNode | None = None,
+    update: NodeResults | None = None,
     progress: Callable[..., object] | None = None,
 ) -> NodeResults:
     """Segment a volume node and put the results into the scene, under the volume's study.
@@ -58,8 +69,9 @@ def segment_node(
     options : SegmentationOptions, optional
     create_cleaned_volume : bool
         Also make the volume with the headrest set to air, where the headrest is among the tasks.
-    segmentation_node, table_node, cleaned_node : nodes, optional
-        Results of an earlier run on this volume, to be updated instead of making new ones.
+    update : NodeResults, optional
+        Results of an earlier run on this volume (`find_results`), to be updated instead of
+        making new nodes: segments that are not asked for now stay.
     progress : callable, optional
         Handed on to the task.
 
@@ -71,14 +83,24 @@ def segment_node(
     from ..segmentation import segment
 
     options = options or SegmentationOptions()
+    update = update or NodeResults()
     grid = grid_of_node(volume_node)
     result = segment(node_to_volume(volume_node), options, progress)
     cleaned = None
     if create_cleaned_volume and result.segment(HEADREST.name) is not None:
-        cleaned = cleaned_volume_node(scene, result, volume_node, grid, cleaned_node)
+        cleaned = cleaned_volume_node(scene, result, volume_node, grid, update.cleaned_volume_node)
     return NodeResults(
-        result_to_segmentation_node(scene, result, volume_node, grid, segmentation_node),
-        result_to_table_node(scene, result, volume_node, grid, table_node),
+        result_to_segmentation_node(scene, result, volume_node, grid, update.segmentation_node),
+        result_to_table_node(scene, result, volume_node, grid, update.table_node),
         cleaned,
         result,
     )
+
+
+def _made_from(
+    scene: slicer.vtkMRMLScene, class_name: str, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> slicer.vtkMRMLNode | None:
+    """The newest node of a class that refers to the volume as its source."""
+    nodes = (scene.GetNthNodeByClass(n, class_name) for n in range(scene.GetNumberOfNodesByClass(class_name)))
+    made = [node for node in nodes if node.GetNodeReferenceID(SOURCE_ROLE) == volume_node.GetID()]
+    return made[-1] if made else None

@@ -8,21 +8,20 @@ import numpy as np
 import slicer
 import vtk
 
+from ..dicom.padding import find_padding
 from ..errors import OutputError, TaskError
+from ..preprocessing.cleaning import AIR_HU
 from ..preprocessing.resampling import to_regular_grid
 from ..segmentation.result import SegmentationResult
 from ..segments import HEADREST
 from ..volume import Volume
 from .arrays import allocate, image_array, to_vtk_matrix
 from .grid import ACQUIRED_PLANES, NodeGrid, grid_of_node, require_scalar_volume
-from .hierarchy import INSTANCE_UIDS, identity_of_node, place_beside, place_series
+from .hierarchy import INSTANCE_UIDS, identity_of_node, place_result, place_series
 
-AIR_HU = -1000
 SOFT_TISSUE_WINDOW, SOFT_TISSUE_LEVEL = 400, 40
-SOURCE_ROLE = "DicomAnalysis.source"
-"""Node reference from a result to the volume it was made from."""
-
 _PADDING = "DicomAnalysis.PaddingValues"
+_NO_PADDING = "none"
 _CHUNK = 16
 
 
@@ -67,10 +66,9 @@ def volume_to_node(
         voxels[plane] = values
     node.SetIJKToRASMatrix(to_vtk_matrix(grid.ijk_to_ras))
     node.SetAndObserveImageData(image)
-    if grid.is_exact and not grid.is_identity:
+    if len(grid.lower) > len(grid.plane_of_slice) and not grid.weights[grid.plane_of_slice].any():
         node.SetAttribute(ACQUIRED_PLANES, " ".join(map(str, grid.plane_of_slice)))
-    if volume.padding_values:
-        node.SetAttribute(_PADDING, " ".join(f"{value:g}" for value in volume.padding_values))
+    node.SetAttribute(_PADDING, " ".join(f"{value:g}" for value in volume.padding_values) or _NO_PADDING)
     instance_uids = tuple(dict.fromkeys(volume.sop_instance_uids))
     if instance_uids:
         node.SetAttribute(INSTANCE_UIDS, " ".join(instance_uids))
@@ -115,7 +113,7 @@ def node_to_volume(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
         grid.geometry,
         identity_of_node(volume_node),
         tuple(uids),
-        padding_values=tuple(float(word) for word in (volume_node.GetAttribute(_PADDING) or "").split()),
+        padding_values=_padding_values(volume_node, voxels),
         warnings=warnings,
     )
 
@@ -174,12 +172,11 @@ def cleaned_volume_node(
     node.CopyOrientation(volume_node)
     node.SetAndObserveImageData(image)
     node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
-    node.SetNodeReferenceID(SOURCE_ROLE, volume_node.GetID())
     for attribute in (ACQUIRED_PLANES, _PADDING):
         if volume_node.GetAttribute(attribute):
             node.SetAttribute(attribute, volume_node.GetAttribute(attribute))
     _name_unit(node)
-    place_beside(scene, node, volume_node)
+    place_result(scene, node, volume_node)
     node.CreateDefaultDisplayNodes()
     if volume_node.GetScalarVolumeDisplayNode() is not None:
         node.GetScalarVolumeDisplayNode().CopyContent(volume_node.GetScalarVolumeDisplayNode())
@@ -206,6 +203,14 @@ def _hounsfield(volume_node: slicer.vtkMRMLNode, voxels: np.ndarray) -> tuple[np
         if np.issubdtype(voxels.dtype, np.integer) or np.array_equal(whole, voxels):
             return whole, warnings
     return voxels.astype(np.float32, copy=False), warnings
+
+
+def _padding_values(volume_node: slicer.vtkMRMLScalarVolumeNode, voxels: np.ndarray) -> tuple[float, ...]:
+    """As our reader left them on the node; for a node that others loaded, found in the voxels."""
+    text = volume_node.GetAttribute(_PADDING)
+    if text is None:
+        return find_padding(voxels, ())
+    return () if text == _NO_PADDING else tuple(float(word) for word in text.split())
 
 
 def _name_unit(node: slicer.vtkMRMLScalarVolumeNode) -> None:

@@ -1,0 +1,328 @@
+"""DicomAnalysis in 3D Slicer: module, panel, logic and self-test.
+
+Nothing heavy is imported here: Slicer reads this file at every start.
+"""
+
+import importlib.util
+import tempfile
+from collections import namedtuple
+
+import slicer
+from DicomAnalysisPanels import DicomAnalysisParameterNode, LoadPanel, SegmentPanel
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+SegmentationNodes = namedtuple("SegmentationNodes", "segmentationNode tableNode cleanedVolumeNode result")
+"""What a run left in the scene (None where there is nothing) and the library's `SegmentationResult`."""
+
+
+class DicomAnalysis(ScriptedLoadableModule):
+    """Slicer's entry to the extension."""
+
+    def __init__(self, parent):
+        super().__init__(parent)
+        parent.title = _("DICOM Analysis")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        parent.dependencies = ["Segmentations", "SubjectHierarchy", "Tables", "Terminologies", "Volumes"]
+        parent.contributors = ["The DicomAnalysis developers"]
+        parent.helpText = _(
+            "Finds the headrest, the table and metal in CT, makes a volume without the headrest, and measures what it "
+            "found. Choose a CT volume, or load a series with this module's own reader, which keeps every slice where "
+            "it was acquired; then click <b>Segment headrest</b> or <b>Segment metal</b>."
+        )
+        parent.acknowledgementText = _("Distributed under the Apache License, Version 2.0.")
+
+
+class DicomAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: what its pages share. The pages are in `DicomAnalysisPanels`."""
+
+    def __init__(self, parent=None):
+        self._parameterNode = None
+        self._guiTag = None
+        VTKObservationMixin.__init__(self)
+        ScriptedLoadableModuleWidget.__init__(self, parent)  # may call setup()
+
+    def setup(self):
+        """Build the panel; Slicer calls it once, before the panel is shown."""
+        super().setup()
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/DicomAnalysis.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = DicomAnalysisLogic()
+        self.segmentPanel = SegmentPanel(self.ui, self.logic)
+        self.loadPanel = LoadPanel(self.ui, self.logic, self.segmentPanel.select)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onParametersChanged)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.onParametersChanged)
+        self.initializeParameterNode()
+
+    def cleanup(self):
+        """Let go of the scene before the module is unloaded."""
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def enter(self):
+        """Bind the choices when the panel is opened."""
+        self.initializeParameterNode()
+
+    def exit(self):
+        """Leave the choices alone while another module is open."""
+        self.setParameterNode(None)
+
+    def onSceneStartClose(self, _caller, _event):
+        """The parameter node is about to go."""
+        self.setParameterNode(None)
+        self.segmentPanel.say("")
+
+    def onSceneEndClose(self, _caller, _event):
+        """A new scene gets new choices where the panel is open."""
+        if getattr(self.parent, "isEntered", True):
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self):
+        """Bind the panel to the scene's choices; the first CT volume is chosen where none is."""
+        self.setParameterNode(self.logic.getParameterNode())
+        if self._parameterNode.inputVolume is None:
+            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            if first is not None and not self.logic.whyNotSegment(first):
+                self._parameterNode.inputVolume = first
+
+    def setParameterNode(self, parameterNode):
+        """Bind widgets and buttons to a parameter node, or to none."""
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, "ModifiedEvent", self.onParametersChanged)
+        self._parameterNode = parameterNode
+        if parameterNode is not None:
+            self._guiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, "ModifiedEvent", self.onParametersChanged)
+        self.segmentPanel.set_parameters(parameterNode)
+
+    def onParametersChanged(self, _caller, _event):
+        """A choice changed or a node went: what can be clicked may have changed, too."""
+        if self._parameterNode is not None:
+            self.segmentPanel.update()
+
+
+class DicomAnalysisLogic(ScriptedLoadableModuleLogic):
+    """All that the panel does, for Slicer's Python console and for scripts.
+
+    `parent` is as for every scripted module logic; `scene` is where to work, Slicer's own by default.
+
+    Examples
+    --------
+    >>> from DicomAnalysis import DicomAnalysisLogic
+    >>> logic = DicomAnalysisLogic()
+    >>> volumeNode = logic.loadSeries(seriesInstanceUID)          # from Slicer's DICOM database
+    >>> nodes = logic.segment(volumeNode, ["headrest", "metal"])
+    >>> nodes.segmentationNode.GetSegmentation().GetNumberOfSegments()
+    2
+    >>> slicer.util.saveNode(nodes.segmentationNode, "head.seg.nrrd")
+    """
+
+    def __init__(self, parent=None, scene=None):
+        super().__init__(parent)
+        self._scene = scene
+
+    @property
+    def scene(self):
+        """The scene that results go to."""
+        return self._scene or slicer.mrmlScene
+
+    def getParameterNode(self):
+        """The panel's choices in Slicer's scene."""
+        return DicomAnalysisParameterNode(super().getParameterNode())
+
+    def databaseSeries(self, database=None):
+        """CT series of Slicer's DICOM database: list of (Series Instance UID, label)."""
+        from DicomAnalysisLib.mrml import ct_series
+
+        database = database or getattr(slicer, "dicomDatabase", None)
+        return ct_series(database) if database and database.isOpen else []
+
+    def loadSeries(self, seriesInstanceUID, database=None):
+        """Load a series of Slicer's DICOM database with our own reader; returns its volume node.
+
+        Tilted, uneven, gapped and duplicated series become one volume with every slice in its place.
+        Where a series holds several stacks of slices, all are loaded and the largest is returned.
+        """
+        from DicomAnalysisLib.mrml import load_series
+
+        return load_series(self.scene, database or slicer.dicomDatabase, seriesInstanceUID)[0]
+
+    def loadVolumeFromFiles(self, files):
+        """Load DICOM files that are in no database; returns the node of the largest stack."""
+        from DicomAnalysisLib.mrml import load_files
+
+        return load_files(self.scene, files)[0]
+
+    def segment(
+        self,
+        volumeNode,
+        tasks=("headrest", "metal"),
+        region="inside",
+        createCleanedVolume=True,
+        metalThreshold=None,
+        replaceEarlier=True,
+    ):
+        """Segment a CT volume; results go under the volume's study.
+
+        Parameters
+        ----------
+        volumeNode : vtkMRMLScalarVolumeNode
+            Hounsfield units; gantry tilt and parent transforms that keep slices flat are allowed.
+        tasks : sequence of str
+            ``"headrest"``, ``"metal"``, ``"bone"``.
+        region : str
+            Which metal: ``"inside"`` (implants, also at the skin), ``"outside"`` or ``"all"``.
+        createCleanedVolume : bool
+            With the headrest, make a volume in which it is air (-1000 HU).
+        metalThreshold : float, optional
+            HU; derived from the data by default.
+        replaceEarlier : bool
+            Update the nodes of an earlier run on this volume instead of making new ones.
+
+        Returns
+        -------
+        SegmentationNodes
+            ``segmentationNode``, ``tableNode``, ``cleanedVolumeNode`` (or None) and ``result``.
+
+        Raises
+        ------
+        DicomAnalysisLib.errors.DicomAnalysisError
+            If an option is unknown or the volume cannot be segmented; the message says why.
+        """
+        from DicomAnalysisLib.mrml import find_results, segment_node
+        from DicomAnalysisLib.segmentation import SegmentationOptions
+
+        options = SegmentationOptions(tuple(tasks), region, metal_threshold_hu=metalThreshold)
+        earlier = find_results(self.scene, volumeNode) if replaceEarlier else None
+        made = segment_node(self.scene, volumeNode, options, create_cleaned_volume=createCleanedVolume, update=earlier)
+        return SegmentationNodes(made.segmentation_node, made.table_node, made.cleaned_volume_node, made.result)
+
+    def segmentHeadrest(self, volumeNode):
+        """`segment` with the headrest alone; also makes the cleaned volume."""
+        return self.segment(volumeNode, ["headrest"])
+
+    def segmentMetal(self, volumeNode, region="inside"):
+        """`segment` with metal alone."""
+        return self.segment(volumeNode, ["metal"], region)
+
+    def results(self, volumeNode):
+        """What earlier runs made of a volume: `SegmentationNodes`, None for what is not there."""
+        from DicomAnalysisLib.mrml import find_results
+
+        found = find_results(self.scene, volumeNode)
+        return SegmentationNodes(found.segmentation_node, found.table_node, found.cleaned_volume_node, None)
+
+    def whyNotSegment(self, volumeNode):
+        """Why a node cannot be segmented, in words for the user; empty where it can."""
+        from DicomAnalysisLib.errors import TaskError
+        from DicomAnalysisLib.mrml import require_scalar_volume
+
+        try:
+            require_scalar_volume(volumeNode)
+        except TaskError as error:
+            return str(error)
+        return ""
+
+    def volumeInformation(self, volumeNode):
+        """Shape, spacing, place and values of a volume as a dict: see `DicomAnalysisLib.reporting.info.describe`."""
+        from DicomAnalysisLib.mrml import node_to_volume
+        from DicomAnalysisLib.reporting.info import describe
+
+        return describe(node_to_volume(volumeNode))
+
+
+class DicomAnalysisTest(ScriptedLoadableModuleTest):
+    """The main job on a CT phantom whose truth is known: through the logic, the DICOM database and the panel."""
+
+    phantom = None
+
+    def setUp(self):
+        """A fresh scene, and a tilted head phantom for all tests."""
+        from DicomAnalysisLib.phantom import make_head_phantom
+
+        slicer.mrmlScene.Clear()
+        if DicomAnalysisTest.phantom is None:
+            shape, spacing = (40, 128, 128), (3.75, 1.8, 1.8)
+            DicomAnalysisTest.phantom = make_head_phantom(shape, spacing, tilt_degrees=12.0)
+
+    def runTest(self):
+        """Run as few or as many tests as needed here."""
+        for test in (self.test_logic, self.test_database, self.test_panel):
+            self.setUp()
+            test()
+
+    def loadPhantom(self):
+        """The phantom as a volume node."""
+        from DicomAnalysisLib.mrml import volume_to_node
+
+        return volume_to_node(slicer.mrmlScene, self.phantom.volume, "Phantom")
+
+    def checkResults(self, volumeNode, nodes):
+        """Segments where the truth has them, only the headrest gone from the cleaned volume, rows in the table."""
+        import numpy as np
+        from DicomAnalysisLib.mrml import node_to_volume, segmentation_node_to_masks
+
+        masks = segmentation_node_to_masks(nodes.segmentationNode, volumeNode)
+        for name, truth, least in (("Headrest", self.phantom.headrest, 0.9), ("Metal", self.phantom.metal, 0.7)):
+            dice = 2 * np.count_nonzero(masks[name] & truth) / (np.count_nonzero(masks[name]) + np.count_nonzero(truth))
+            self.assertGreater(dice, least, name)
+        cleaned = node_to_volume(nodes.cleanedVolumeNode).voxels
+        self.assertTrue((cleaned[masks["Headrest"]] == -1000).all())
+        self.assertTrue((cleaned == self.phantom.volume.voxels)[~masks["Headrest"]].all())
+        self.assertGreaterEqual(nodes.tableNode.GetNumberOfRows(), 3)
+        hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+        items = [hierarchy.GetItemByDataNode(node) for node in (volumeNode, *nodes[:3])]
+        self.assertEqual(len({hierarchy.GetItemAncestorAtLevel(item, "Study") for item in items}), 1)
+
+    def test_logic(self):
+        """A volume node in; segments, table and cleaned volume out."""
+        volumeNode = self.loadPhantom()
+        logic = DicomAnalysisLogic()
+        self.checkResults(volumeNode, logic.segment(volumeNode, ["headrest", "metal"]))
+        self.assertEqual(logic.volumeInformation(volumeNode)["shape"], [40, 128, 128])
+
+    def test_database(self):
+        """The phantom as DICOM files in a database of Slicer's own, read with our reader."""
+        if importlib.util.find_spec("DICOMLib") is None:
+            return  # outside the application there is no such database
+        from DicomAnalysisLib.phantom import write_dicom_series
+        from DICOMLib import DICOMUtils
+
+        with tempfile.TemporaryDirectory() as folder, DICOMUtils.TemporaryDICOMDatabase() as database:
+            write_dicom_series(self.phantom.volume, folder)
+            DICOMUtils.importDicom(folder, database)
+            logic = DicomAnalysisLogic()
+            [(uid, _label)] = logic.databaseSeries(database)
+            volumeNode = logic.loadSeries(uid, database)
+            self.checkResults(volumeNode, logic.segment(volumeNode))
+
+    def test_panel(self):
+        """Each button does its job."""
+        volumeNode = self.loadPhantom()
+        widget = slicer.util.getModuleWidget("DicomAnalysis")
+        widget.enter()
+        widget.ui.inputSelector.setCurrentNode(volumeNode)
+        self.assertTrue(widget.ui.segmentBothButton.enabled)
+        widget.ui.segmentBothButton.click()
+        nodes = widget.logic.results(volumeNode)
+        self.checkResults(volumeNode, nodes)
+        self.assertIn("Headrest", widget.ui.statusLabel.text)
+        for button in (widget.ui.showTableButton, widget.ui.show3DButton, widget.ui.compareButton):
+            self.assertTrue(button.enabled)
+            button.click()
+        self.assertEqual(slicer.app.applicationLogic().GetSelectionNode().GetActiveTableID(), nodes.tableNode.GetID())
+        self.assertTrue(nodes.segmentationNode.GetSegmentation().ContainsRepresentation("Closed surface"))
+        widget.exit()

@@ -1,0 +1,210 @@
+"""Stand-in for the running application: `slicer.app`, `slicer.modules` and the module base classes.
+
+It does not prove how the application loads modules or draws views.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import unittest
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+MODULE_FOLDER = Path(__file__).resolve().parents[3] / "DicomAnalysis"
+
+
+@contextmanager
+def application(golden=None):
+    """A scene, an application object and the modules that the face imports, for as long as the context lasts.
+
+    Parameters
+    ----------
+    golden : dict, optional
+        Record of what the real widgets have (`widgets.json`); without it nothing is held to it.
+
+    Yields
+    ------
+    namespace
+        ``scene``, ``app`` and ``widget()``, which opens the module's panel.
+    """
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    import slicer
+    from PySide6 import QtWidgets
+
+    from . import parameters, pythonqt
+
+    pythonqt.Proxy.golden = golden or {}
+    qt_application = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
+    scene = slicer.vtkMRMLScene()
+    logic = slicer.vtkSlicerApplicationLogic()
+    logic.SetMRMLScene(scene)
+    tables, segmentations = slicer.vtkSlicerTablesLogic(), slicer.vtkSlicerSegmentationsModuleLogic()
+    for module_logic in (tables, segmentations):  # the latter brings the rules that make surfaces
+        module_logic.SetMRMLScene(scene)
+    app = App(qt_application, logic)
+    replaced = {
+        "qt": _module("qt", QFile=_qfile(), QUiLoader=pythonqt.UiLoader, Qt=_qt().Qt, QWidget=QtWidgets.QWidget),
+        "ctk": _module("ctk"),
+        "slicer.ScriptedLoadableModule": _base_classes(),
+        "slicer.parameterNodeWrapper": _module("wrapper", parameterNodeWrapper=parameters.parameterNodeWrapper),
+        "slicer.i18n": _module("i18n", tr=lambda text: text, translate=lambda _context, text: text),
+    }
+    attributes = {
+        "mrmlScene": scene,
+        "app": app,
+        "modules": SimpleNamespace(tables=SimpleNamespace(logic=lambda: tables)),
+        "qSlicerScriptedLoadableModuleWidget": Representation,
+        "dicomDatabase": None,
+    }
+    saved = {name: sys.modules.get(name) for name in replaced}
+    saved_attributes = {name: getattr(slicer, name, None) for name in attributes}
+    sys.modules.update(replaced)
+    for name, value in attributes.items():
+        setattr(slicer, name, value)
+    try:
+        yield SimpleNamespace(scene=scene, app=app, widget=lambda: slicer.util.getModuleWidget("DicomAnalysis"))
+    finally:
+        app.close()
+        scene.Clear(True)
+        for name, module in saved.items():
+            sys.modules.pop(name) if module is None else sys.modules.update({name: module})
+        for name, value in saved_attributes.items():
+            delattr(slicer, name) if value is None else setattr(slicer, name, value)
+        for name in [name for name in sys.modules if name.split(".")[0] in ("DicomAnalysis", "DicomAnalysisPanels")]:
+            del sys.modules[name]
+
+
+class App:
+    """What the panel and `slicer.util` ask of `slicer.app`."""
+
+    applicationName = "Slicer"  # noqa: N815
+
+    def __init__(self, qt_application, logic):
+        self._qt, self._logic = qt_application, logic
+        self._layouts = SimpleNamespace(
+            layout=3,
+            setLayout=self._set_layout,
+            mrmlSliceLogics=lambda: SimpleNamespace(GetNumberOfItems=lambda: 0),
+            resetThreeDViews=lambda: None,
+        )
+        self._representation = None
+        self.cursors = 0
+
+    def _set_layout(self, layout):
+        self._layouts.layout = layout
+
+    def testingEnabled(self):  # noqa: N802
+        return True
+
+    def processEvents(self):  # noqa: N802
+        self._qt.processEvents()
+
+    def setOverrideCursor(self, _shape):  # noqa: N802
+        self.cursors += 1
+
+    def restoreOverrideCursor(self):  # noqa: N802
+        self.cursors -= 1
+
+    def layoutManager(self):  # noqa: N802
+        return self._layouts
+
+    def applicationLogic(self):  # noqa: N802
+        return self._logic
+
+    def moduleManager(self):  # noqa: N802
+        return self
+
+    def module(self, _name):
+        if self._representation is None:
+            from DicomAnalysis import DicomAnalysisWidget
+
+            self._representation = Representation(DicomAnalysisWidget())
+        return SimpleNamespace(name="DicomAnalysis", widgetRepresentation=lambda: self._representation)
+
+    def close(self):
+        if self._representation is not None:
+            self._representation.self().cleanup()
+            self._representation.self().parent.qobject.deleteLater()
+            self._qt.processEvents()
+
+
+class Representation:
+    """`qSlicerScriptedLoadableModuleWidget`: hands out the Python widget."""
+
+    def __init__(self, widget):
+        self._widget = widget
+
+    def self(self):
+        return self._widget
+
+
+def _base_classes():
+    class ScriptedLoadableModule:
+        def __init__(self, parent):
+            self.parent = parent
+
+    class ScriptedLoadableModuleWidget:
+        def __init__(self, parent=None):
+            from PySide6 import QtWidgets
+
+            from .pythonqt import wrap
+            from .widgets import qMRMLWidget
+
+            super().__init__()
+            widget = qMRMLWidget()
+            layout = QtWidgets.QVBoxLayout(widget)
+            self.parent = wrap(widget)
+            self.layout = wrap(layout)
+            self.setup()
+
+        def setup(self):
+            pass
+
+        def resourcePath(self, name):  # noqa: N802
+            return str(MODULE_FOLDER / "Resources" / name)
+
+    class ScriptedLoadableModuleLogic:
+        def __init__(self, parent=None):
+            pass
+
+        def getParameterNode(self):  # noqa: N802
+            import slicer
+
+            node = slicer.mrmlScene.GetSingletonNode("DicomAnalysis", "vtkMRMLScriptedModuleNode")
+            if node is None:
+                node = slicer.vtkMRMLScriptedModuleNode()
+                node.SetSingletonTag("DicomAnalysis")
+                node = slicer.mrmlScene.AddNode(node)
+            return node
+
+    class ScriptedLoadableModuleTest(unittest.TestCase):
+        pass
+
+    kinds = (
+        ScriptedLoadableModule,
+        ScriptedLoadableModuleWidget,
+        ScriptedLoadableModuleLogic,
+        ScriptedLoadableModuleTest,
+    )
+    return _module("ScriptedLoadableModule", **{kind.__name__: kind for kind in kinds})
+
+
+def _module(name, **content):
+    module = ModuleType(name)
+    vars(module).update(content)
+    return module
+
+
+def _qt():
+    from PySide6 import QtCore
+
+    return QtCore
+
+
+def _qfile():
+    class QFile(_qt().QFile):
+        ReadOnly = _qt().QIODevice.OpenModeFlag.ReadOnly
+
+    return QFile
