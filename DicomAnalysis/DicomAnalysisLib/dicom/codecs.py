@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .instance import PixelFormat
+from .facts import PixelFormat
 
 RLE = "1.2.840.10008.1.2.5"
 JPEG = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 52, 53, 54, 55, 56, 57, 58, 70))

@@ -16,8 +16,9 @@ from typing import Any
 
 from ..errors import SourceError
 from ..volume import SeriesIdentity
+from .facts import read_identity
 from .header import RefusedFileError, read_header
-from .series import Problem, Series, read_identity, series_from_files
+from .series import Problem, Series, series_from_files
 
 SCHEMA = "0.8.1"
 
@@ -132,7 +133,8 @@ class DatabaseSource(_FilesBySeries):
             if missing := columns - present:
                 msg = (
                     f"{self.path}: the database (schema {self.schema or 'unknown'}) lacks "
-                    f"{table}.{sorted(missing)[0]}; open it once in Slicer 5.8 or newer, which updates it to schema {SCHEMA}."
+                    f"{table}.{sorted(missing)[0]}; open it once in Slicer 5.8 or newer, "
+                    f"which updates it to schema {SCHEMA}."
                 )
                 raise SourceError(msg)
 

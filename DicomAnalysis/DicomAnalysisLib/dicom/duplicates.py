@@ -46,7 +46,7 @@ def _largest_difference(dropped: DroppedSlice, kept: np.ndarray) -> float:
     frame = dropped.instance.frames[dropped.frame_number - 1]
     kept_frame = dropped.kept.frames[dropped.kept_frame_number - 1]
     same_rescale = (frame.slope, frame.intercept) == (kept_frame.slope, kept_frame.intercept)
-    same_syntax = dropped.instance.transfer_syntax == dropped.kept.transfer_syntax
+    same_syntax = dropped.instance.facts.transfer_syntax == dropped.kept.facts.transfer_syntax
     if same_rescale and same_syntax and dropped.instance.pixels == dropped.kept.pixels:
         ours = read_encoded(dropped.kept, dropped.kept_frame_number)
         if read_encoded(dropped.instance, dropped.frame_number) == ours:

@@ -13,7 +13,10 @@ GE_PRIVATE_IMPLICIT = "1.2.840.113619.5.2"
 
 LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 """Value representations with a length of four bytes (PS3.5 section 7.1.2)."""
-VRS = LONG_VRS | frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+VRS = LONG_VRS | SHORT_VRS
+
+_unpack, _unpack_long = struct.Struct("<HH2sH").unpack_from, struct.Struct("<L").unpack_from
 
 
 def find_start(window: Window) -> int:
@@ -61,26 +64,28 @@ def walk_meta(window: Window, position: int) -> tuple[str, int]:
     """The transfer syntax from the file meta group (always explicit little endian), and the position after it."""
     syntax = ""
     while True:
-        offset = window.load(position, 12)
+        offset = position - window.base
+        if offset + 12 > len(window.data):
+            offset = window.load(position, 12)
         data = window.data
         if len(data) - offset < 8:
             return syntax, position
-        group, element, vr, length = struct.unpack_from("<HH2sH", data, offset)
+        group, element, vr, length = _unpack(data, offset)
         if group != 2:
             return syntax, position
         value = position + 8
         if vr in LONG_VRS and len(data) - offset >= 12:
-            length = struct.unpack_from("<L", data, offset + 8)[0]
+            length = _unpack_long(data, offset + 8)[0]
             value += 4
         elif vr not in VRS:  # some writers encode the meta group implicitly as well
-            length = struct.unpack_from("<L", data, offset + 4)[0]
-        window.check_length(group << 16 | element, value, length)
-        if element == 0x0010:
-            length_kept = min(length, 64)
-            offset = window.load(value, length_kept)
-            uid = window.data[offset : offset + length_kept]
-            syntax = uid.decode("ascii", "replace").strip("\0 ")
+            length = _unpack_long(data, offset + 4)[0]
         position = value + length
+        if position > window.size:
+            window.check_length(group << 16 | element, value, length)
+        if element == 0x0010:
+            length = min(length, 64)
+            offset = window.load(value, length)
+            syntax = window.data[offset : offset + length].decode("ascii", "replace").strip("\0 ")
 
 
 def detect_encoding(window: Window, position: int, syntax: str) -> tuple[bool, bool, list[str]]:

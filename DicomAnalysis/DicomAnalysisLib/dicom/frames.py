@@ -19,6 +19,7 @@ MAX_COORDINATE_MM = 1e6
 """A position further away than a kilometre is not one."""
 MAX_RESCALE = 1e6
 """A larger slope or intercept is not one of an image in Hounsfield or similar units."""
+_NOWHERE = (math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,31 +50,50 @@ class Frame:
     intercept: float
     phase: tuple
 
+    def at(self, position: tuple[float, float, float]) -> Frame:
+        """The same plane and rescale at a position."""
+        return Frame(position, self.orientation, self.spacing, self.thickness, self.slope, self.intercept, self.phase)
 
-def read_frames(header: Header, modality: str, remarks: list[str]) -> tuple[Frame, ...]:
-    """The frames of an instance.
+
+def read_single_frame(header: Header, modality: str, remarks: list[str]) -> Frame:
+    """Plane and rescale of a single-frame image, at no position yet.
 
     Raises
     ------
     ValueError
-        If a frame cannot be placed in space or rescaled; the message is the reason.
+        If its plane or rescale is unknown, or it has several frames; the message is the reason.
     """
-    count = header.numbers(tags.NUMBER_OF_FRAMES) if header.text(tags.NUMBER_OF_FRAMES) else [1]
-    if not count or not 1 <= count[0] < 2**31:
-        msg = f"its number of frames is {header.text(tags.NUMBER_OF_FRAMES)[:16]!r}"
-        raise ValueError(msg)
-    if tags.PER_FRAME_FUNCTIONAL_GROUPS in header:
-        return tuple(_grouped_frames(header, int(count[0]), modality, remarks))
-    if count[0] > 1:
-        msg = f"it declares {int(count[0])} frames but not where each of them lies"
-        raise ValueError(msg)
+    if tags.NUMBER_OF_FRAMES in header:
+        count = _frame_count(header)
+        if count != 1:
+            msg = f"it declares {count} frames but not where each of them lies"
+            raise ValueError(msg)
     phase = (
         header.text(tags.ACQUISITION_NUMBER),
         header.text(tags.TEMPORAL_POSITION_IDENTIFIER),
         header.text(tags.KVP),
         header.text(tags.CONVOLUTION_KERNEL),
     )
-    return (_frame(header.numbers, lambda tag: bool(header.text(tag)), phase, modality, remarks),)
+    return _frame(header.numbers, lambda tag: bool(header.text(tag)), phase, modality, remarks)
+
+
+def read_position(header: Header) -> tuple[float, float, float]:
+    """Where a single-frame image lies.
+
+    Raises
+    ------
+    ValueError
+        If it does not say so in three plausible numbers.
+    """
+    return _position(header.numbers(tags.IMAGE_POSITION_PATIENT), tags.IMAGE_POSITION_PATIENT in header)
+
+
+def _frame_count(header: Header) -> int:
+    counts = header.numbers(tags.NUMBER_OF_FRAMES) if header.text(tags.NUMBER_OF_FRAMES) else [1.0]
+    if not counts or not 1 <= counts[0] < 2**31:
+        msg = f"its number of frames is {header.text(tags.NUMBER_OF_FRAMES)[:16]!r}"
+        raise ValueError(msg)
+    return int(counts[0])
 
 
 def _frame(
@@ -85,7 +105,7 @@ def _frame(
 ) -> Frame:
     thickness = numbers(tags.SLICE_THICKNESS) or (0.0,)
     return Frame(
-        position=_position(numbers(tags.IMAGE_POSITION_PATIENT), stated(tags.IMAGE_POSITION_PATIENT)),
+        position=_NOWHERE,
         orientation=_orientation(numbers(tags.IMAGE_ORIENTATION_PATIENT), stated(tags.IMAGE_ORIENTATION_PATIENT)),
         spacing=_spacing(numbers(tags.PIXEL_SPACING), stated(tags.PIXEL_SPACING)),
         thickness=thickness[0] if 0 < thickness[0] < MAX_COORDINATE_MM else 0.0,
@@ -151,21 +171,32 @@ def _intercept(values: Sequence[float] | None, stated: bool, modality: str, rema
     return values[0]
 
 
-def _grouped_frames(header: Header, count: int, modality: str, remarks: list[str]) -> Iterator[Frame]:
+def read_grouped_frames(header: Header, modality: str, remarks: list[str]) -> Iterator[Frame]:
+    """The frames of an enhanced multi-frame instance, in the order of the file.
+
+    Raises
+    ------
+    ValueError
+        If a frame cannot be placed in space or rescaled; the message is the reason.
+    RefusedFileError
+        If the functional groups cannot be parsed.
+    """
+    count = _frame_count(header)
     dataset = header.dataset()
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or ()
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     if len(per_frame) != count:
         msg = f"it declares {count} frames but describes {len(per_frame)}"
         raise ValueError(msg)
-    seen: set[str] = set(remarks)
+    seen = set(remarks)
     for group in per_frame:
         macros = _Macros(group, shared, dataset)
         frame_remarks: list[str] = []
-        yield _frame(macros.numbers, macros.stated, macros.phase(), modality, frame_remarks)
-        new = [remark for remark in frame_remarks if remark not in seen]
-        seen.update(new)
-        remarks.extend(new)
+        frame = _frame(macros.numbers, macros.stated, macros.phase(), modality, frame_remarks)
+        position = tags.IMAGE_POSITION_PATIENT
+        yield frame.at(_position(macros.numbers(position), macros.stated(position)))
+        remarks.extend(remark for remark in frame_remarks if remark not in seen)
+        seen.update(frame_remarks)
 
 
 class _Macros:

@@ -25,10 +25,19 @@ def describe_geometry(
         yield f"A single slice; its thickness is {thickness}."
     else:
         yield from _describe_gaps(geometry)
-        if abs(geometry.tilt_degrees) > TILT_TOLERANCE_DEGREES:
-            yield f"The gantry was tilted by {geometry.tilt_degrees:+.1f} degrees: slices are kept as acquired."
+        yield from _describe_shear(geometry)
     yield from _describe_dropped(dropped)
     yield from _describe_identity(slices)
+
+
+def _describe_shear(geometry: StackGeometry) -> Iterable[str]:
+    """Gantry tilt shifts slices along their columns; anything else along their rows."""
+    if abs(geometry.tilt_degrees) > TILT_TOLERANCE_DEGREES:
+        yield f"The gantry was tilted by {abs(geometry.tilt_degrees):.1f} degrees: slices are kept as acquired."
+    step = geometry.positions[-1] - geometry.positions[0]
+    sideways = float(np.degrees(np.arctan2(abs(step @ geometry.row_direction), step @ geometry.normal)))
+    if sideways > TILT_TOLERANCE_DEGREES:
+        yield f"Slices are shifted along their rows, by {sideways:.1f} degrees: they are kept as acquired."
 
 
 def _describe_gaps(geometry: StackGeometry) -> Iterable[str]:
@@ -78,13 +87,16 @@ def _label(slice_: DroppedSlice) -> str:
 
 def _describe_identity(slices: Sequence[Slice]) -> Iterable[str]:
     instances = {id(instance): instance for instance, _ in slices}.values()
-    frames_of_reference = {instance.frame_of_reference_uid for instance in instances}
+    frames_of_reference = {instance.facts.identity.frame_of_reference_uid for instance in instances}
     if len(frames_of_reference) > 1:
         yield (
             f"Its files state {len(frames_of_reference)} different frames of reference; "
             "they are taken as one because each covers a slice or two only."
         )
-    uids = [instance.sop_instance_uid for instance in instances]
+    uids = [instance.sop_instance_uid for instance in instances if instance.sop_instance_uid]
     repeated = len(uids) - len(set(uids))
     if repeated:
         yield f"{repeated} SOP instance UID(s) are used at more than one position; all slices are kept."
+    nameless = sum(not instance.sop_instance_uid for instance in instances)
+    if nameless:
+        yield f"{nameless} file(s) have no SOP instance UID."

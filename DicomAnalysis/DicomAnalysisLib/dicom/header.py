@@ -19,7 +19,7 @@ from pydicom.charset import convert_encodings, decode_bytes
 
 from ..errors import UnreadableFileError
 from . import tags
-from .walker import DEFLATED, UNDEFINED_LENGTH, Walked, walk
+from .walker import DEFLATED, PIXEL_GROUP, UNDEFINED_LENGTH, Walked, walk
 from .window import InflatedStream, NotDicomError, NotUnderstoodError
 
 MAX_FUNCTIONAL_GROUPS = 256 * 1024 * 1024
@@ -90,10 +90,15 @@ class Header:
         values = self.integers(tag)
         return values[0] if values else default
 
-    def open(self) -> io.RawIOBase:
-        """The file, or for deflated data its inflated contents, with positions as in `walked`."""
-        stream = Path(self.path).open("rb", buffering=0)  # noqa: SIM115 (the caller closes it)
-        return InflatedStream(stream, self.walked.dataset_start) if self.walked.transfer_syntax == DEFLATED else stream
+    def whole(self, tag: int) -> int:
+        """The first value of an integer string; 0 where absent or absurd."""
+        values = self.numbers(tag)
+        return int(values[0]) if values and abs(values[0]) < 2**31 else 0
+
+    @property
+    def is_deflated(self) -> bool:
+        """Whether positions count inflated bytes."""
+        return self.walked.transfer_syntax == DEFLATED
 
     def dataset(self) -> pydicom.Dataset:
         """The whole header as pydicom reads it: for nested functional groups.
@@ -107,7 +112,7 @@ class Header:
         count = (walked.pixel_offset or walked.size) - walked.dataset_start
         if count > MAX_FUNCTIONAL_GROUPS:
             raise RefusedFileError(self.path, f"its header of {count} bytes is longer than a header can be")
-        with self.open() as stream:
+        with open_pixels(self.path, walked.dataset_start if self.is_deflated else 0) as stream:
             stream.seek(walked.dataset_start)
             content = io.BytesIO(stream.read(count))
         try:
@@ -133,9 +138,7 @@ class Header:
                 return value.decode("utf-8", "replace")
 
 
-def read_header(
-    path: str | Path, wanted: Container[int] = tags.IMAGE_TAGS, stop_after: int = tags.PIXEL_DATA
-) -> Header:
+def read_header(path: str | Path, wanted: Container[int] = tags.IMAGE_TAGS, stop_group: int = PIXEL_GROUP) -> Header:
     """Read the wanted elements of one file's header.
 
     Parameters
@@ -143,8 +146,8 @@ def read_header(
     path : str or Path
     wanted : set of int
         Tags to keep (see `tags`).
-    stop_after : int
-        Last tag of interest; the default looks for the pixel data.
+    stop_group : int
+        Last group of interest; the default looks for the pixel data.
 
     Raises
     ------
@@ -153,9 +156,8 @@ def read_header(
     """
     path = os.fspath(path)
     try:
-        with Path(path).open("rb", buffering=0) as stream:
-            status = os.fstat(stream.fileno())
-            walked = walk(stream, status.st_size, wanted, stop_after)
+        with open_pixels(path) as stream:
+            walked = walk(stream, os.fstat(stream.fileno()).st_size, wanted, stop_group)
     except OSError as error:
         raise RefusedFileError(path, f"it cannot be read ({error.strerror or error})", is_dicom=False) from error
     except NotDicomError as error:
@@ -165,6 +167,12 @@ def read_header(
         if walked is None:
             raise RefusedFileError(path, f"damaged DICOM: {error}") from error
     return Header(path, walked)
+
+
+def open_pixels(path: str, deflated_from: int = 0) -> io.RawIOBase:
+    """A file without buffering, or its inflated contents where it is deflated from some position on."""
+    stream = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115 (once a slice; the caller closes it)
+    return InflatedStream(stream, deflated_from) if deflated_from else stream
 
 
 def is_regular_file(path: str | Path) -> bool:

@@ -6,8 +6,9 @@ accepted:
 
 1. **Pixel Padding Value** and its range limit (PS3.3 C.7.5.1.1.2), where rescaled they are no more than
    -900 HU, or fill the corners: some writers state 0, which in Hounsfield units is water.
-2. **A lowest value of -1500 or less** that fills a corner or at least 1 % of a slice.
-3. **A lowest value that fills all four corners** outside a circular field of view and hardly occurs inside it.
+2. **A lowest value of -1500 or less** that stands in a corner of a slice.
+3. **A lowest value that fills a corner block** outside the circular field of view, while at most a tenth of the
+   air inside it has that value: air that was itself clipped at -1000 or -1024 stays air.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .stacks import Slice
 NO_MATTER_HU = -1500
 PLAUSIBLE_PADDING_HU = -900
 MAX_PADDING_VALUES = 16
+MAX_SHARE_OF_AIR = 0.1
 
 
 def find_padding(voxels: np.ndarray, slices: Sequence[Slice]) -> tuple[float, ...]:
@@ -44,10 +46,10 @@ def find_padding(voxels: np.ndarray, slices: Sequence[Slice]) -> tuple[float, ..
 
 
 def _stated_range(instance: object, frame_number: int) -> tuple[float, float] | None:
-    if instance.padding is None:
+    if instance.facts.padding is None:
         return None
     frame = instance.frames[frame_number - 1]
-    ends = sorted(value * frame.slope + frame.intercept for value in instance.padding)
+    ends = sorted(value * frame.slope + frame.intercept for value in instance.facts.padding)
     return ends[0], ends[1]
 
 
@@ -76,30 +78,26 @@ def _present(voxels: np.ndarray, low: float, high: float) -> Iterable[float]:
 
 
 def _by_value(voxels: np.ndarray, known: set[float]) -> set[float]:
-    found: set[float] = set()
+    """Corner values that no matter has and that are the lowest of their slice."""
     corners = _corner_values(voxels)
-    for slice_, corner in zip(voxels, corners, strict=True):
-        low = float(slice_.min())
-        if low > NO_MATTER_HU or low in found or low in known:
-            continue
-        if (corner == low).any() or np.count_nonzero(slice_ == low) >= 0.01 * slice_.size:
-            found.add(low)
-    return found
+    candidates = set(np.unique(corners[corners <= NO_MATTER_HU]).tolist()) - known
+    return {value for value in candidates if voxels[np.flatnonzero((corners == value).any(axis=1))[0]].min() == value}
 
 
 def _by_corners(voxels: np.ndarray) -> set[float]:
-    """A value that fills what lies outside the inscribed circle and is rare inside it."""
-    _, rows, columns = voxels.shape
-    middle = voxels[len(voxels) // 2]
-    low = middle.min()
-    y, x = np.ogrid[:rows, :columns]
-    radius = np.hypot((y - (rows - 1) / 2) / (rows / 2), (x - (columns - 1) / 2) / (columns / 2))
-    outside, inside = radius > 1.01, radius < 0.97
-    if not outside.any() or low > PLAUSIBLE_PADDING_HU or not np.all(_corner_values(voxels) == low):
+    """The lowest value, where it fills a corner block and is rare in the air of the field of view."""
+    count, rows, columns = voxels.shape
+    block = max(4, min(rows, columns) // 64)
+    if min(rows, columns) < 4 * block:
         return set()
-    filled = np.mean(middle[outside] == low)
-    air = middle[inside]
+    y, x = np.ogrid[:rows, :columns]
+    inside = ((2 * y + 1) / rows - 1) ** 2 + ((2 * x + 1) / columns - 1) ** 2 < 0.94
+    low = min(float(voxels[k].min()) for k in {0, count // 2, count - 1})
+    slice_ = voxels[count // 2]
+    air = slice_[inside]
     air = air[air < PLAUSIBLE_PADDING_HU]
-    if filled > 0.98 and (not air.size or np.mean(air == low) < 0.5):
-        return {float(low)}
-    return set()
+    if low > PLAUSIBLE_PADDING_HU or not air.size or np.mean(air == low) > MAX_SHARE_OF_AIR:
+        return set()
+    first, last = slice(0, block), slice(-block, None)
+    corners = (slice_[rows_, columns_] for rows_ in (first, last) for columns_ in (first, last))
+    return {low} if any((corner == low).all() for corner in corners) else set()

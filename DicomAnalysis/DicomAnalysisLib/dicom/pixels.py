@@ -9,7 +9,6 @@ from functools import lru_cache
 import numpy as np
 
 from ..errors import DecodingError
-from . import tags
 from .codecs import CodecError, decode_frame, is_supported, two_s_complement
 from .fragments import FragmentError, index_frames
 from .instance import Instance
@@ -47,7 +46,9 @@ def read_slice(instance: Instance, frame_number: int, out: np.ndarray) -> None:
         else:
             stored = read_stored(instance, frame_number)
     if out.dtype == np.int16:
-        _rescale_in_place(stored, frame.slope, frame.intercept, out)
+        # Only masked pixels are sure to stay within the bits stored.
+        bits = instance.pixels.bits_stored if not instance.is_encapsulated else stored.itemsize * 8
+        _rescale_in_place(stored, bits, frame.slope, frame.intercept, out)
     else:
         out[...] = stored * frame.slope + frame.intercept
 
@@ -63,10 +64,10 @@ def read_stored(instance: Instance, frame_number: int) -> np.ndarray:
     pixels = instance.pixels
     with _named(instance, frame_number):
         if instance.is_encapsulated:
-            if not is_supported(instance.transfer_syntax):
-                msg = f"there is no decoder for its transfer syntax {instance.transfer_syntax}"
+            if not is_supported(instance.facts.transfer_syntax):
+                msg = f"there is no decoder for its transfer syntax {instance.facts.transfer_syntax}"
                 raise CodecError(msg)
-            return decode_frame(read_encoded(instance, frame_number), instance.transfer_syntax, pixels)
+            return decode_frame(read_encoded(instance, frame_number), instance.facts.transfer_syntax, pixels)
         target = np.empty((pixels.rows, pixels.columns), f"u{pixels.bits_allocated // 8}")
         return _read_native(instance, frame_number, target)
 
@@ -79,10 +80,10 @@ def read_encoded(instance: Instance, frame_number: int) -> bytes:
     DecodingError
         If the frame cannot be found or the file ends before it does.
     """
-    with _named(instance, frame_number), instance.header.open() as stream:
+    with _named(instance, frame_number), instance.open() as stream:
         if not instance.is_encapsulated:
             length = instance.pixels.frame_bytes
-            spans = [(instance.header.walked.pixel_offset + (frame_number - 1) * length, length)]
+            spans = [(instance.location.offset + (frame_number - 1) * length, length)]
         else:
             spans = _frame_spans(instance)[frame_number - 1]
         pieces = []
@@ -108,18 +109,17 @@ def _named(instance: Instance, frame_number: int) -> Iterator[None]:
 
 @lru_cache(maxsize=4)
 def _frame_spans(instance: Instance) -> list[list[tuple[int, int]]]:
-    walked = instance.header.walked
-    extended = walked.elements.get(tags.EXTENDED_OFFSET_TABLE, b"")
-    with instance.header.open() as stream:
-        return index_frames(stream, walked.pixel_offset, walked.size, len(instance.frames), extended)
+    where = instance.location
+    with instance.open() as stream:
+        return index_frames(stream, where.offset, where.size, len(instance.frames), where.offset_table)
 
 
 def _read_native(instance: Instance, frame_number: int, target: np.ndarray) -> np.ndarray:
     """Read an uncompressed frame into `target` (any integer of the right width); the stored values, a view of it."""
     pixels = instance.pixels
     buffer = memoryview(target.reshape(-1).view(np.uint8))
-    with instance.header.open() as stream:
-        stream.seek(instance.header.walked.pixel_offset + (frame_number - 1) * pixels.frame_bytes)
+    with instance.open() as stream:
+        stream.seek(instance.location.offset + (frame_number - 1) * pixels.frame_bytes)
         done = 0
         while done < len(buffer):
             count = stream.readinto(buffer[done:])
@@ -131,7 +131,7 @@ def _read_native(instance: Instance, frame_number: int, target: np.ndarray) -> n
     if pixels.big_endian:
         if pixels.bits_allocated > 8:
             stored.byteswap(inplace=True)
-        elif instance.header.walked.pixel_vr == b"OW" and stored.size % 2 == 0:
+        elif instance.location.vr == b"OW" and stored.size % 2 == 0:
             stored.reshape(-1).view(np.uint16).byteswap(inplace=True)  # bytes were written as words
     shift = pixels.high_bit + 1 - pixels.bits_stored
     if shift:
@@ -139,26 +139,30 @@ def _read_native(instance: Instance, frame_number: int, target: np.ndarray) -> n
     return two_s_complement(stored, pixels.bits_stored, pixels.signed)
 
 
-def _rescale_in_place(stored: np.ndarray, slope: float, intercept: float, out: np.ndarray) -> None:
+def _rescale_in_place(stored: np.ndarray, bits: int, slope: float, intercept: float, out: np.ndarray) -> None:
     """Whole-numbered rescale into int16; `stored` may be a view of `out`.
 
     Wrapping 16-bit arithmetic is exact whenever the result fits, whatever the intermediate.
     """
-    low, high = sorted((int(stored.min()) * slope + intercept, int(stored.max()) * slope + intercept))
-    if low < INT16.min or high > INT16.max:
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if stored.dtype.kind == "i" else (0, (1 << bits) - 1)
+    if not _fits(low, high, slope, intercept) and not _fits(int(stored.min()), int(stored.max()), slope, intercept):
         raise DoesNotFitError
     if stored.itemsize > 2:
         out[...] = stored * int(slope) + int(intercept)
         return
-    if stored.itemsize == 2:
-        if not np.may_share_memory(stored, out):
-            np.copyto(out.view(stored.dtype), stored)
-    else:
+    if stored.itemsize < 2:
         out[...] = stored
+    elif not np.may_share_memory(stored, out):
+        np.copyto(out.view(stored.dtype), stored)
     if slope != 1:
         np.multiply(out, _wrap(slope), out=out)
     if intercept:
         np.add(out, _wrap(intercept), out=out)
+
+
+def _fits(low: int, high: int, slope: float, intercept: float) -> bool:
+    ends = low * slope + intercept, high * slope + intercept
+    return min(ends) >= INT16.min and max(ends) <= INT16.max
 
 
 def _wrap(value: float) -> np.int16:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import SourceError
+from ..errors import DecodingError, SourceError
 from ..volume import SeriesIdentity, Volume
 from .duplicates import compare_dropped
 from .padding import find_padding
 from .pixels import DoesNotFitError, read_slice
 from .series import Series
-from .stacks import Stack
+from .stacks import Stack, without
 
 
 def read_series(series: Series) -> list[Volume]:
@@ -30,7 +30,7 @@ def read_series(series: Series) -> list[Volume]:
     Raises
     ------
     DecodingError
-        If the pixel data of a slice cannot be read; the message names the file.
+        If no slice of a stack can be decoded (see `read_stack`).
     """
     return [read_stack(stack, series.identity, series.warnings) for stack in series.stacks]
 
@@ -60,14 +60,17 @@ def read_stack(
     Raises
     ------
     DecodingError
-        If the pixel data of a slice cannot be read; the message names the file.
+        If no slice can be decoded; the message names the first file. Single slices that cannot are
+        left out and named in the warnings, as files with damaged headers are.
     """
     try:
         if not _is_whole(stack):
             raise DoesNotFitError
-        voxels = _read_voxels(stack, np.int16, progress)
+        voxels, unreadable = _read_voxels(stack, np.int16, progress)
     except DoesNotFitError:
-        voxels = _read_voxels(stack, np.float32, progress)
+        voxels, unreadable = _read_voxels(stack, np.float32, progress)
+    if unreadable:
+        voxels, stack = _leave_out(voxels, stack, unreadable)
     return Volume(
         voxels=voxels,
         geometry=stack.geometry,
@@ -75,7 +78,13 @@ def read_stack(
         sop_instance_uids=tuple(instance.sop_instance_uid for instance, _ in stack.slices),
         frame_numbers=tuple(number for _, number in stack.slices),
         padding_values=find_padding(voxels, stack.slices),
-        warnings=(*warnings, *stack.warnings, *compare_dropped(stack, voxels), *_remarks(stack)),
+        warnings=(
+            *warnings,
+            *(f"A slice was left out. {error}" for error in unreadable.values()),
+            *stack.warnings,
+            *compare_dropped(stack, voxels),
+            *_remarks(stack),
+        ),
     )
 
 
@@ -122,21 +131,44 @@ def _is_whole(stack: Stack) -> bool:
     return all(slope == int(slope) and intercept == int(intercept) for slope, intercept in rescales)
 
 
-def _read_voxels(stack: Stack, dtype: type, progress: Callable[[int, int], None] | None) -> np.ndarray:
+def _read_voxels(
+    stack: Stack, dtype: type, progress: Callable[[int, int], None] | None
+) -> tuple[np.ndarray, dict[int, DecodingError]]:
+    """All slices in one array, and which of them could not be read."""
     voxels = np.empty(stack.shape, dtype)
     count = len(stack)
+    unreadable: dict[int, DecodingError] = {}
 
     def read(k: int) -> None:
         instance, number = stack.slices[k]
-        read_slice(instance, number, voxels[k])
+        try:
+            read_slice(instance, number, voxels[k])
+        except DecodingError as error:
+            unreadable[k] = error
 
-    # Decoders and file reads release the GIL.
-    workers = min(os.cpu_count() or 1, count)
-    with ThreadPoolExecutor(workers) as pool:
-        for done, _ in enumerate(pool.map(read, range(count)), start=1):
-            if progress is not None:
-                progress(done, count)
-    return voxels
+    if any(instance.is_encapsulated for instance, _ in stack.slices):
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, count)) as pool:  # decoders release the GIL
+            _report(pool.map(read, range(count)), count, progress)
+    else:  # native pixels come at the speed of memory, which more threads do not raise
+        _report(map(read, range(count)), count, progress)
+    return voxels, dict(sorted(unreadable.items()))
+
+
+def _leave_out(voxels: np.ndarray, stack: Stack, unreadable: dict[int, DecodingError]) -> tuple[np.ndarray, Stack]:
+    """Close the ranks where slices could not be read; their places remain as gaps."""
+    left = [k for k in range(len(stack)) if k not in unreadable]
+    if not left:
+        raise next(iter(unreadable.values()))
+    for target, k in enumerate(left):
+        if target != k:
+            voxels[target] = voxels[k]
+    return voxels[: len(left)], without(stack, unreadable)
+
+
+def _report(reading: Iterable[None], count: int, progress: Callable[[int, int], None] | None) -> None:
+    for done, _ in enumerate(reading, start=1):
+        if progress is not None:
+            progress(done, count)
 
 
 def _remarks(stack: Stack) -> Iterable[str]:

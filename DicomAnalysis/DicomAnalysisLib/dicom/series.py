@@ -7,12 +7,11 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..volume import SeriesIdentity
-from . import tags
-from .header import Header, RefusedFileError, is_regular_file
+from .header import RefusedFileError, is_regular_file
 from .instance import Instance, read_instance
 from .stacks import Stack, build_stacks
 
@@ -116,31 +115,17 @@ def group_into_series(instances: Iterable[Instance]) -> list[Series]:
     """
     groups: dict[tuple[str, str, str, str], list[Instance]] = defaultdict(list)
     for instance in instances:
-        folder = "" if instance.series_uid else os.path.dirname(instance.path)  # noqa: PTH120 (hot, a string will do)
-        groups[instance.patient_id, instance.study_uid, instance.series_uid, folder].append(instance)
+        identity = instance.facts.identity
+        folder = "" if identity.series_uid else os.path.dirname(instance.path)  # noqa: PTH120 (a string will do)
+        groups[identity.patient_id, identity.study_uid, identity.series_uid, folder].append(instance)
     uses = Counter(key[2] for key in groups if key[2])
     return [_make_series(groups[key], uses[key[2]]) for key in sorted(groups)]
 
 
 def _make_series(instances: list[Instance], uses: int) -> Series:
     stacks = build_stacks(instances)
-    first = stacks[0].slices[0][0]
-    identity = replace(read_identity(first.header), modality=first.modality)
+    identity = stacks[0].slices[0][0].facts.identity
     return Series(identity, stacks, tuple(_describe(identity, stacks, uses)))
-
-
-def read_identity(header: Header) -> SeriesIdentity:
-    """Who and what a file says it belongs to."""
-    return SeriesIdentity(
-        series_uid=header.text(tags.SERIES_INSTANCE_UID),
-        study_uid=header.text(tags.STUDY_INSTANCE_UID),
-        patient_id=header.text(tags.PATIENT_ID),
-        frame_of_reference_uid=header.text(tags.FRAME_OF_REFERENCE_UID),
-        modality=header.text(tags.MODALITY),
-        series_description=header.text(tags.SERIES_DESCRIPTION),
-        body_part=header.text(tags.BODY_PART_EXAMINED),
-        patient_position=header.text(tags.PATIENT_POSITION),
-    )
 
 
 def _describe(identity: SeriesIdentity, stacks: tuple[Stack, ...], uses: int) -> Iterable[str]:

@@ -6,8 +6,8 @@ matrix, orientation, pixel spacing or lateral place, scouts, and repeated scans 
 place are stacks of their own. Within a stack:
 
 - **The same place twice** (closer than `same_place_mm`): one slice is kept, the others are
-  dropped and named. Kept is the one of the acquisition that gives the stack most slices, then of the
-  lower acquisition number, then the lower instance number, then the lower SOP instance UID.
+  dropped and named. Kept is the one of the acquisition that gives the stack most slices, then one that was not lossily
+  compressed, then of the lower acquisition number, instance number, and SOP instance UID.
 - **Repeated scans** (phases, energies, kernels): where at least half of the places are
   taken more than once and a header attribute tells the scans apart, each scan becomes a stack.
 - **Gaps, uneven spacing, overlapping acquisitions, gantry tilt**: slices stay where they were
@@ -17,7 +17,7 @@ place are stacks of their own. Within a stack:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +91,14 @@ def build_stacks(instances: Iterable[Instance]) -> tuple[Stack, ...]:
     return tuple(sorted(stacks, key=_rank))
 
 
+def without(stack: Stack, unreadable: Collection[int]) -> Stack:
+    """The stack that remains when the slices at some indices turn out to be unreadable."""
+    left = [entry for k, entry in enumerate(stack.slices) if k not in unreadable]
+    ids = {(id(instance), number) for instance, number in left}
+    dropped = tuple(one for one in stack.dropped if (id(one.kept), one.kept_frame_number) in ids)
+    return _build(left, dropped)
+
+
 def _rank(stack: Stack) -> tuple:
     count, rows, columns = stack.shape
     first = stack.slices[0][0]
@@ -110,7 +118,9 @@ def _by_frame_of_reference(instances: list[Instance]) -> list[list[Slice]]:
     """
     groups: dict[str, list[Slice]] = defaultdict(list)
     for instance in instances:
-        groups[instance.frame_of_reference_uid].extend((instance, n + 1) for n in range(len(instance.frames)))
+        groups[instance.facts.identity.frame_of_reference_uid].extend(
+            (instance, n + 1) for n in range(len(instance.frames))
+        )
     if len(groups) * 2 > sum(map(len, groups.values())):
         return [[entry for group in groups.values() for entry in group]]
     return list(groups.values())
@@ -145,7 +155,15 @@ def _by_plane(slices: list[Slice]) -> list[list[Slice]]:
 
 def _order_of_preference(entry: Slice) -> tuple:
     instance, number = entry
-    return instance.acquisition_number, instance.instance_number, instance.sop_instance_uid, instance.path, number
+    facts = instance.facts
+    return (
+        facts.is_lossy,
+        facts.acquisition_number,
+        instance.instance_number,
+        instance.sop_instance_uid,
+        instance.path,
+        number,
+    )
 
 
 def _positions(slices: Sequence[Slice]) -> np.ndarray:
@@ -198,7 +216,7 @@ def _by_repetition(slices: list[Slice]) -> list[list[Slice]]:
         scans: dict[object, list[int]] = defaultdict(list)
         for k, (instance, number) in enumerate(slices):
             phase = instance.frames[number - 1].phase
-            scans[phase[attribute] if attribute < len(phase) else instance.image_type].append(k)
+            scans[phase[attribute] if attribute < len(phase) else instance.facts.image_type].append(k)
         clean = all(len(np.unique(places[members])) == len(members) > 1 for members in scans.values())
         if len(scans) > 1 and clean:
             return [[slices[k] for k in members] for members in scans.values()]
@@ -213,13 +231,14 @@ def _places(along: np.ndarray, tolerance: float) -> np.ndarray:
     return places
 
 
-def _build(slices: list[Slice]) -> Stack:
+def _build(slices: list[Slice], already_dropped: tuple[DroppedSlice, ...] = ()) -> Stack:
     first = slices[0][0].frames[slices[0][1] - 1]
     tolerance = same_place_mm(first.spacing)
     row, column, normal = _axes(slices[0])
     along = _positions(slices) @ normal
     places = _places(along, tolerance)
     kept, dropped = _keep_one_at_each_place(slices, along, places)
+    dropped = already_dropped + dropped
     kept_slices = tuple(slices[k] for k in kept)
     thickness = next((frame.thickness for frame in _frames(kept_slices) if frame.thickness), 0.0)
     geometry = StackGeometry(
@@ -244,10 +263,10 @@ def _keep_one_at_each_place(
     """Indices of the kept slices in order of place, and what was dropped."""
     if len(np.unique(places)) == len(slices):
         return [int(k) for k in np.argsort(along, kind="stable")], ()
-    acquisitions = Counter(instance.acquisition_number for instance, _ in slices)
+    acquisitions = Counter(instance.facts.acquisition_number for instance, _ in slices)
 
     def preference(k: int) -> tuple:
-        return (-acquisitions[slices[k][0].acquisition_number], *_order_of_preference(slices[k]))
+        return (-acquisitions[slices[k][0].facts.acquisition_number], *_order_of_preference(slices[k]))
 
     kept, dropped = [], []
     for place in range(int(places.max()) + 1):

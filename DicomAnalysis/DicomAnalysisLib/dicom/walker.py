@@ -14,7 +14,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 
 from . import tags
-from .filestart import LONG_VRS, detect_encoding, find_start, walk_meta
+from .filestart import LONG_VRS, SHORT_VRS, detect_encoding, find_start, walk_meta
 from .window import FIRST_READ, InflatedStream, NotUnderstoodError, Window
 
 MAX_VALUE = 8 * 1024 * 1024
@@ -22,10 +22,15 @@ MAX_VALUE = 8 * 1024 * 1024
 MAX_ELEMENTS = 2_000_000
 """Elements walked over before a file is given up as hostile: about a second."""
 UNDEFINED_LENGTH = 0xFFFFFFFF
+PIXEL_GROUP = 0x7FE0
 DEFLATED = "1.2.840.10008.1.2.1.99"
 
 _PIXELS = frozenset((tags.PIXEL_DATA, tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_DATA))
 _SEQUENCES = frozenset((tags.MODALITY_LUT_SEQUENCE, tags.SHARED_FUNCTIONAL_GROUPS, tags.PER_FRAME_FUNCTIONAL_GROUPS))
+_STRUCTS = {
+    order: (struct.Struct(order + "HH2sH").unpack_from, struct.Struct(order + "L").unpack_from) for order in "<>"
+}
+_DONE = -1
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
 
@@ -65,7 +70,7 @@ class Walked:
     remarks: list[str] = field(default_factory=list)
 
 
-def walk(stream: io.RawIOBase, size: int, wanted: Container[int], stop_after: int = tags.PIXEL_DATA) -> Walked:
+def walk(stream: io.RawIOBase, size: int, wanted: Container[int], stop_group: int = PIXEL_GROUP) -> Walked:
     """Walk over a file's elements up to its pixel data.
 
     Parameters
@@ -75,8 +80,8 @@ def walk(stream: io.RawIOBase, size: int, wanted: Container[int], stop_after: in
         Its length in bytes.
     wanted : set of int
         Tags whose values are kept.
-    stop_after : int
-        The walk ends at the first element beyond this tag (elements are in ascending order),
+    stop_group : int
+        The walk ends at the first element of a later group (elements are in ascending order),
         so that whoever needs no pixel data does not look for them.
 
     Raises
@@ -94,63 +99,78 @@ def walk(stream: io.RawIOBase, size: int, wanted: Container[int], stop_after: in
         window = Window(stream, size, stream.read(FIRST_READ), start)
     implicit, big_endian, remarks = detect_encoding(window, start, syntax)
     found = Walked({}, syntax, implicit, big_endian, start, size=size, remarks=remarks)
-    _walk_dataset(window, start, found, wanted, stop_after)
+    _walk_dataset(window, start, found, wanted, stop_group)
     return found
 
 
-def _walk_dataset(  # noqa: C901 (one loop on purpose: a call for each element would double its time)
-    window: Window, position: int, found: Walked, wanted: Container[int], stop_after: int
-) -> None:
-    order = ">" if found.big_endian else "<"
-    unpack = struct.Struct(order + "HH2sH").unpack_from
-    unpack_long = struct.Struct(order + "L").unpack_from
-    elements, size, all_implicit = found.elements, window.size, found.implicit
-    data, base = window.data, window.base
-    for _ in range(MAX_ELEMENTS):
-        offset = position - base
-        if offset + 12 > len(data):
-            offset = window.load(position, 12)
-            data, base = window.data, window.base
-            if len(data) - offset < 8:
-                if len(data) > offset and any(data[offset:]):
-                    msg = "it ends inside an element's header"
-                    raise NotUnderstoodError(msg)
-                return
-        group, element, vr, length = unpack(data, offset)
-        tag = group << 16 | element
-        implicit = all_implicit
-        if not implicit and vr in LONG_VRS:
-            if offset + 12 > len(data):
+def _walk_dataset(window: Window, position: int, found: Walked, wanted: Container[int], stop_group: int) -> None:
+    """Walk the part of the data set that is in memory, load the next part, and so on to the pixel data."""
+    left = MAX_ELEMENTS
+    while left > 0:
+        offset = window.load(position, 12)
+        available = len(window.data) - offset
+        if available < 8:
+            if available > 0 and any(window.data[offset:]):
                 msg = "it ends inside an element's header"
                 raise NotUnderstoodError(msg)
-            length = unpack_long(data, offset + 8)[0]
-            value = position + 12
-        else:
-            value = position + 8
-            if implicit or not b"AA" <= vr <= b"ZZ":
-                # A VR that is none marks an element that was written implicitly; pydicom reads it so, too.
-                implicit = True
-                length = unpack_long(data, offset + 4)[0]
-        if tag in _PIXELS:
-            found.pixel_tag, found.pixel_vr = tag, b"" if implicit else vr
-            found.pixel_offset, found.pixel_length = value, length
             return
-        if tag > stop_after:
+        position, walked = _walk_loaded(window, offset, found, wanted, stop_group, left)
+        if position == _DONE:
             return
-        if length == UNDEFINED_LENGTH:
-            if tag in wanted:
-                elements[tag] = b""
-            position = _skip_sequence(window, value, implicit, vr, order)
-            data, base = window.data, window.base
-            continue
-        position = value + length
-        if position > size:
-            window.check_length(tag, value, length)
-        if tag in wanted:
-            elements[tag] = b"" if tag in _SEQUENCES else _value(window, tag, value, length)
-            data, base = window.data, window.base
+        if walked == 0 and available < 12:
+            msg = "it ends inside an element's header"
+            raise NotUnderstoodError(msg)
+        left -= walked
     msg = f"its header has more than {MAX_ELEMENTS} elements"
     raise NotUnderstoodError(msg)
+
+
+def _walk_loaded(  # noqa: C901 (one loop on purpose: a call for each element would double its time)
+    window: Window, offset: int, found: Walked, wanted: Container[int], stop_group: int, limit: int
+) -> tuple[int, int]:
+    """Walk on while element headers are in memory: where to go on, or `_DONE`, and how many elements were seen."""
+    order = ">" if found.big_endian else "<"
+    unpack, unpack_long = _STRUCTS[order]
+    short_vrs = frozenset() if found.implicit else SHORT_VRS
+    elements, data, base = found.elements, window.data, window.base
+    tag = value = length = count = 0
+    try:
+        for count in range(limit):
+            group, element, vr, length = unpack(data, offset)
+            tag = group << 16 | element
+            if vr in short_vrs:
+                value = offset + 8
+            else:
+                implicit = found.implicit or not b"AA" <= vr <= b"ZZ"
+                value = offset + 8
+                if implicit:  # also a VR that is none: the element was written implicitly; pydicom reads it so, too
+                    length = unpack_long(data, offset + 4)[0]
+                elif vr in LONG_VRS:
+                    length = unpack_long(data, offset + 8)[0]
+                    value = offset + 12
+                if tag in _PIXELS:
+                    found.pixel_tag, found.pixel_vr = tag, b"" if implicit else vr
+                    found.pixel_offset, found.pixel_length = base + value, length
+                    return _DONE, count
+                if length == UNDEFINED_LENGTH:
+                    if tag in wanted:
+                        elements[tag] = b""
+                    return _skip_sequence(window, base + value, implicit, vr, order), count + 1
+            if group > stop_group:
+                return _DONE, count
+            offset = value + length
+            if tag in wanted:
+                if tag in _SEQUENCES:
+                    elements[tag] = b""
+                elif offset <= len(data):
+                    elements[tag] = data[value:offset]
+                else:
+                    elements[tag] = _value(window, tag, base + value, length)
+                    return base + offset, count + 1
+    except struct.error:  # the next header is not in memory
+        window.check_length(tag, base + value, length if base + offset > window.size else 0)
+        return base + offset, count
+    return base + offset, limit
 
 
 def _value(window: Window, tag: int, position: int, length: int) -> bytes:

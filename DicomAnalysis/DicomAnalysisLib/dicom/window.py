@@ -69,6 +69,11 @@ class InflatedStream(io.RawIOBase):
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         self._position = self._start
 
+    def close(self) -> None:
+        """Close the file as well."""
+        self._stream.close()
+        super().close()
+
     def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
         """Go to a position counted from the start of the file."""
         if whence != io.SEEK_SET:
