@@ -16,7 +16,7 @@ SKIN, FAT, MUSCLE, BONE, MARROW = 30, -100, 55, 900, 250
 def body_parts(rng: np.random.Generator, *, contact: bool, metal: bool) -> list[Part]:
     """Everything in the picture, what lies lowest first."""
     size = float(rng.uniform(0.96, 1.04))
-    parts = [*_table_parts(0.0 if contact else 18.0), *_trunk_parts(size), *_organ_parts(), *_bone_parts()]
+    parts = [*_table_parts(0.0 if contact else 18.0), *_trunk_parts(size), *_organ_parts(_trunk(size)), *_bone_parts()]
     return parts + (_metal_parts() if metal else [])
 
 
@@ -50,18 +50,18 @@ def _trunk_parts(size: float) -> list[Part]:
         rod((190.0, 36.0, -FAR), (187.0, 32.0, FAR), 10.0),
         rod((188.0, 46.0, -FAR), (184.0, 42.0, FAR), 9.0).mirrored(),
     ]
-    fingers = [
-        rod((x, -121.0 * size, -130.0 + 2 * x), (x + 3, -124.0 * size, -60.0 + x), 7.0) for x in (-40.0, -22.0, -4.0)
-    ]
+    # A hand lies on the belly, its palm in the lowest slices.
+    fingers = [rod((x, -117.0 * size, -FAR), (x + 6, -121.0 * size, -70.0 + x), 7.0) for x in (-38.0, -23.0, -8.0)]
+    palm = box((-24.0, -119.0 * size, -160.0), (26.0, 9.0, 32.0), 6.0)
     return [
         *(Part(shape, ((0.0, SKIN), (2.0, FAT), (7.0, muscle)), "patient") for shape in (arm, thin_arm)),
         *(Part(shape, ((0.0, BONE), (3.5, MARROW - 200)), "patient") for shape in humeri),
         Part(_trunk(size), layers, "patient"),
-        *(Part(shape, ((0.0, SKIN), (2.0, MUSCLE)), "patient") for shape in fingers),
+        *(Part(shape, ((0.0, SKIN), (2.0, MUSCLE)), "patient") for shape in (*fingers, palm)),
     ]
 
 
-def _organ_parts() -> list[Part]:
+def _organ_parts(trunk: Shape) -> list[Part]:
     dome = half_space((0.0, 0.0, -20.0), (0.0, 0.25, -1.0))
 
     def lung(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -71,9 +71,10 @@ def _organ_parts() -> list[Part]:
     def liver(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         return 105 + 40.0 * (np.sin(x / 9) * np.sin(y / 11 + z / 15) > 0.9)
 
+    cavity = trunk.grown(-20.0) & dome
     lungs = [
-        ellipsoid((72.0, 8.0, 70.0), (50.0, 84.0, 140.0)) & dome,
-        ellipsoid((-76.0, 8.0, 70.0), (54.0, 86.0, 140.0)) & dome,
+        ellipsoid((72.0, 4.0, 70.0), (52.0, 88.0, 140.0)) & cavity,
+        ellipsoid((-76.0, 4.0, 70.0), (56.0, 90.0, 140.0)) & cavity,
     ]
     heart = ellipsoid((26.0, -28.0, 30.0), (50.0, 40.0, 48.0)).turned(30, "z", (26.0, -28.0, 30.0))
     aorta = rod((16.0, 44.0, -FAR), (14.0, 44.0, 110.0), 12.0)

@@ -17,12 +17,12 @@ FOAM, COVER, CARBON = -860, -250, 90
 AMALGAM, TITANIUM = 9000, 6500
 
 
-def head_parts(rng: np.random.Generator, *, contact: bool, metal: bool) -> list[Part]:
+def head_parts(rng: np.random.Generator, *, contact: bool, ears_touch: bool, metal: bool) -> list[Part]:
     """Everything in the picture, what lies lowest first."""
     size = float(rng.uniform(0.97, 1.03))
     yaw = float(rng.uniform(2.0, 5.0))
     parts = holder_parts(0.0 if contact else 10.0)
-    patient = [*_soft_parts(size), *_skull_parts(size), *_cavity_parts(), *_tooth_parts()]
+    patient = [*_soft_parts(size, ears_touch), *_skull_parts(size), *_cavity_parts(), *_tooth_parts()]
     if metal:
         patient += _metal_parts(size)
     return parts + [Part(part.shape.turned(yaw), part.layers, part.role) for part in patient]
@@ -67,16 +67,17 @@ def _head(size: float) -> Shape:
     return head.blended(bridge.blended(nostrils, 8), 9)
 
 
-def _ear(side: int, size: float) -> Shape:
-    """Auricle: a thin curved leaf that stands off the head; the left one is larger."""
-    scale = 1.0 if side > 0 else 0.82
-    leaf = ellipsoid((0.0, 0.0, 0.0), (9.0 * scale, 17.0 * scale, 27.0 * scale)).shell(2.6)
-    leaf = leaf & half_space((0.0, 0.0, 0.0), (-1.0, -0.5, 0.0)) & half_space((0.0, 13.0, 0.0), (0.2, 1.0, 0.0))
-    leaf = leaf.turned(24).moved((67.0 * size, 16.0, -4.0))
-    return leaf if side > 0 else leaf.mirrored()
+def _ear(side: int, size: float, touching: bool) -> Shape:
+    """Auricle: a thin leaf that stands off the head, with a rolled rim; the left one is larger."""
+    scale = (1.0 if side > 0 else 0.82) * (1.0 if touching else 0.75)
+    leaf = ellipsoid((0.0, 0.0, 0.0), (2.1, 16.0 * scale, 26.0 * scale))
+    bowl = ellipsoid((0.0, 0.0, 0.0), (40.0, 13.0 * scale, 20.0 * scale))
+    rim = (ellipsoid((1.6, 0.0, 0.0), (3.4, 17.0 * scale, 27.0 * scale)) - bowl).blended(leaf, 2.0)
+    ear = rim.turned(-32).moved(((73.5 if touching else 71.5) * size, 20.0, -4.0))
+    return ear if side > 0 else ear.mirrored()
 
 
-def _soft_parts(size: float) -> list[Part]:
+def _soft_parts(size: float, ears_touch: bool) -> list[Part]:
     head = _head(size)
 
     def fat(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -89,7 +90,7 @@ def _soft_parts(size: float) -> list[Part]:
 
     tongue = ellipsoid((0.0, -36.0, -44.0), (17.0, 24.0, 12.0))
     return [
-        *(Part(_ear(side, size), ((0.0, 10),), "patient") for side in (1, -1)),
+        *(Part(_ear(side, size, ears_touch), ((0.0, 10),), "patient") for side in (1, -1)),
         Part(head, ((0.0, SKIN), (2.2, fat), (5.0, muscle)), "patient"),
         Part(tongue, ((0.0, 62),), "patient"),
     ]

@@ -45,6 +45,7 @@ def make_head_phantom(
     metal: bool = True,
     noise_hu: float = 9.0,
     padding_hu: int | None = None,
+    ears_touch: bool = False,
 ) -> Phantom:
     """CT of a head in a U-shaped holder.
 
@@ -66,15 +67,17 @@ def make_head_phantom(
         Standard deviation of the noise in soft tissue.
     padding_hu : int, optional
         Value outside the circular field of view, for example -2000 or -3024.
+    ears_touch : bool
+        Whether the ears press on the holder's walls.
 
     Returns
     -------
     Phantom
     """
     rng = np.random.default_rng(seed)
-    parts = head_parts(rng, contact=contact, metal=metal)
+    parts = head_parts(rng, contact=contact, ears_touch=ears_touch, metal=metal)
     geometry = stack_geometry(shape, spacing, (1.5, 13.0, 0.0), tilt_degrees)
-    name = f"head/{shape}/{spacing}/{seed}/{tilt_degrees}/{contact}/{metal}/{noise_hu}/{padding_hu}"
+    name = f"head/{shape}/{spacing}/{seed}/{tilt_degrees}/{contact}/{metal}/{noise_hu}/{padding_hu}/{ears_touch}"
     return _expose(parts, geometry, shape, rng, noise_hu, padding_hu, name, "Head phantom", "HEAD")
 
 
