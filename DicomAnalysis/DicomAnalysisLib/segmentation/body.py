@@ -18,13 +18,12 @@ from scipy import ndimage as ndi
 from . import morphology as morph
 from .coarse import CoarseGrid
 from .contact import divide, profile
-from .thresholds import SOFT_TISSUE_HU, BodyThresholds
+from .core import patient_core
+from .frame import StackFrame
+from .thresholds import BodyThresholds
 
-OPENING_MM = 5.0
-CORE_MM = 7.0
-"""Depth a core of the patient has at least somewhere; fingers lie near it, shells below."""
-THICK_MM = 20.0
-"""Depth that only a trunk, head or limb has."""
+BROAD_MM = 4.0
+"""Half the width that an ear or nose has somewhere and a sheet has not."""
 CLOSING_MM = 8.0
 """Nostrils, mouth and skin folds narrower than twice this belong to the patient's inside."""
 DETAIL_REACH_MM = 22.0
@@ -56,9 +55,7 @@ class Separation:
     contact_slices: tuple[int, ...]
 
 
-def separate(
-    means: np.ndarray, grid: CoarseGrid, levels: BodyThresholds, slice_mm: float, shifts: np.ndarray
-) -> Separation:
+def separate(means: np.ndarray, grid: CoarseGrid, levels: BodyThresholds, frame: StackFrame) -> Separation:
     """Tell patient from support.
 
     Parameters
@@ -67,60 +64,32 @@ def separate(
         Block means in HU.
     grid : CoarseGrid
     levels : BodyThresholds
-    slice_mm : float
-        Distance between slices along their normal.
-    shifts : array of int, shape (k, 2)
-        See `contact.profile`, in blocks.
+    frame : StackFrame
+        How the slices lie in the scanner.
     """
     dense = means > levels.tissue
-    core = _patient_core(dense, means, grid)
+    core = patient_core(dense, means, grid, frame)
     if not core.any():
         return Separation(core, dense, ())
     inside = morph.fill_holes(morph.closing(core, grid.steps(CLOSING_MM)))
     rest = dense & ~inside
     labels, count = ndi.label(rest)
     shell = _enclosing_shells(labels, count, dense, inside)
-    detail, joint = _classify_rest(labels, count, dense, inside, grid, slice_mm)
+    detail, joint = _classify_rest(labels, count, dense, inside, grid, frame.slice_mm)
     detail, joint = detail | shell, joint & ~shell
     patient = inside | detail[labels]
     contact: tuple[int, ...] = ()
     if joint.any():
         joined = joint[labels]
         known = rest & ~detail[labels] & (~joined | ~morph.dilate(inside, grid.steps(DETAIL_REACH_MM)))
-        along = profile(known, shifts) & dense & ~core
+        along = profile(known, frame.shifts) & dense & ~core
         patient &= ~along  # a rail pressed to the cheek lies within the closed outline, too
         joined |= along
-        to_patient, contact = divide(joined, patient & ~joined, joined & (known | along), grid.pixel_mm, slice_mm)
+        to_patient, contact = divide(joined, patient & ~joined, joined & (known | along), grid.pixel_mm, frame.slice_mm)
         patient |= to_patient
         patient |= joined & morph.dilate(to_patient, grid.steps(DOUBT_MM))
     patient = morph.fill_holes(patient)
     return Separation(patient, dense & ~patient, contact)
-
-
-def _patient_core(dense: np.ndarray, means: np.ndarray, grid: CoarseGrid) -> np.ndarray:
-    """The thick parts that are patient: the main one, and limbs apart from it."""
-    opened = morph.opening(dense, grid.steps(OPENING_MM))
-    labels, count = ndi.label(opened)
-    if not count:
-        return opened
-    deep = morph.erode(dense, grid.steps(CORE_MM))
-    thick = morph.erode(deep, max(1, grid.steps(THICK_MM) - grid.steps(CORE_MM)))
-    soft = (means > SOFT_TISSUE_HU[0]) & (means < SOFT_TISSUE_HU[1])
-    size = np.bincount(labels.ravel(), minlength=count + 1)
-    soft_size = np.bincount(labels[soft], minlength=count + 1)
-    deep_size = np.bincount(labels[deep & opened], minlength=count + 1)
-    thick_size = np.bincount(labels[thick & opened], minlength=count + 1)
-    for sizes in (size, soft_size, deep_size, thick_size):
-        sizes[0] = 0
-    soft_share = soft_size / np.maximum(size, 1)
-    chosen = (thick_size > 0) & (soft_share >= 0.6)
-    chosen |= (deep_size > 0) & (soft_share >= 0.75)
-    chosen[0] = False
-    # The main part is patient whatever it is made of: a plastic skull has little soft tissue.
-    main = int(np.argmax(np.where(thick_size > 0, size + 10 * soft_size, 0) if thick_size.any() else deep_size))
-    if size[main]:
-        chosen[main] = True
-    return chosen[labels]
 
 
 def _classify_rest(
@@ -134,7 +103,7 @@ def _classify_rest(
     if not touch.any():
         return touch, touch
     broad = np.zeros(count + 1, bool)
-    broad[labels[morph.erode(dense, 2)]] = True
+    broad[labels[morph.erode(dense, grid.steps(BROAD_MM))]] = True
     far = ~morph.dilate(inside, grid.steps(DETAIL_REACH_MM))
     block_ml = grid.pixel_mm**2 * slice_mm / 1000
     reaches = np.bincount(labels[far], minlength=count + 1) * block_ml > FAR_ML

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TARGET_MM = 2.0
+TARGET_MM, LARGEST_MM = 2.0, 3.0
 AIR_HU = -1000
 _CHUNK = 8
 
@@ -39,8 +39,9 @@ class CoarseGrid:
 
     @classmethod
     def of(cls, shape: tuple[int, int, int], pixel_spacing: tuple[float, float]) -> CoarseGrid:
-        """Grid whose blocks are about 2 mm wide."""
-        factor = max(1, round(TARGET_MM / max(pixel_spacing)))
+        """Grid whose blocks are about 2 mm wide; up to 3 mm where three pixels fit, as in scans of the trunk."""
+        pixel = max(pixel_spacing)
+        factor = max(1, round(TARGET_MM / pixel), min(3, int(LARGEST_MM / pixel)))
         factor = min(factor, shape[1], shape[2])
         return cls(shape[1], shape[2], factor, factor * max(pixel_spacing))
 
@@ -88,7 +89,6 @@ class CoarseGrid:
         """One coarse slice at full resolution, every pixel as its block."""
         wide = np.repeat(mask, self.factor, axis=1)[:, : self.columns]
         return np.repeat(wide, self.factor, axis=0)[: self.rows]
-
 
     def _pixels_per_block(self) -> np.ndarray:
         rows = np.minimum(self.factor, self.rows - self.factor * np.arange(self.shape[0]))

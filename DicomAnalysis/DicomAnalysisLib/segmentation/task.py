@@ -9,11 +9,12 @@ import numpy as np
 
 from ..errors import TaskError, UsageError
 from ..segments import BONE, HEADREST, METAL
-from ..volume import StackGeometry, Volume
+from ..volume import Volume
 from . import morphology as morph
 from .body import Separation, separate
 from .bone import segment_bone
 from .coarse import CoarseGrid
+from .frame import StackFrame
 from .headrest import draw, support_region
 from .measure import measure_mask, measure_piece
 from .metal import SEED_HU, Candidates, MetalThreshold, location, metal_pieces, metal_threshold
@@ -108,15 +109,11 @@ class _Analysis:
 
     def __init__(self, volume: Volume, report: Progress) -> None:
         self.volume = volume
-        geometry = volume.geometry
-        self.grid = CoarseGrid.of(volume.shape, geometry.pixel_spacing)
+        self.grid = CoarseGrid.of(volume.shape, volume.geometry.pixel_spacing)
         self.means = self.grid.block_means(volume.voxels)
         report(0.25, "patient")
         self.levels: BodyThresholds = body_thresholds(self.means)
-        slice_mm = max(geometry.slice_spacing, 0.1)
-        self.separation: Separation = separate(
-            self.means, self.grid, self.levels, slice_mm, axis_shifts(geometry, self.grid)
-        )
+        self.separation: Separation = separate(self.means, self.grid, self.levels, StackFrame.of(volume, self.grid))
         self.candidates = Candidates.of(volume.voxels)
         self.metal = MetalThreshold(None, SEED_HU, None, 0.0)
         self.warnings: list[str] = []
@@ -148,31 +145,6 @@ class _Analysis:
         k, j, i = np.unravel_index(flat, self.volume.shape)
         factor, (rows, columns) = self.grid.factor, self.grid.shape
         return (k * rows + j // factor) * columns + i // factor
-
-
-def axis_shifts(geometry: StackGeometry, grid: CoarseGrid) -> np.ndarray:
-    """How far a line along the scanner's axis moves from slice to slice, in blocks.
-
-    Parameters
-    ----------
-    geometry : StackGeometry
-    grid : CoarseGrid
-
-    Returns
-    -------
-    array of int, shape (k, 2)
-        Rows and columns relative to the first slice; zeros where the slices are not
-        roughly across the axis (coronal or sagittal reformats).
-    """
-    normal, axis = geometry.normal, np.array([0.0, 0.0, 1.0])
-    if abs(normal @ axis) < 0.5:
-        return np.zeros((len(geometry), 2), int)
-    offset = geometry.positions - geometry.positions[0]
-    along = (offset @ normal) / (normal @ axis)
-    moved = along[:, None] * axis - offset
-    rows = moved @ geometry.column_direction / geometry.pixel_spacing[0]
-    columns = moved @ geometry.row_direction / geometry.pixel_spacing[1]
-    return np.rint(np.stack([rows, columns], axis=1) / grid.factor).astype(int)
 
 
 def _headrest(analysis: _Analysis, options: SegmentationOptions, report: Progress) -> Segment:  # noqa: ARG001
