@@ -76,6 +76,7 @@ def write_segmentation(
     path: Path | str,
     segments: Sequence[tuple[SegmentKind, np.ndarray]],
     ijk_to_lps: np.ndarray,
+    slice_of_plane: Sequence[int] | None = None,
 ) -> None:
     """Write segments as Slicer's .seg.nrrd: one layer, or as many as overlapping segments need.
 
@@ -84,31 +85,37 @@ def write_segmentation(
     path : path
         Ends in ``.seg.nrrd``.
     segments : sequence of (SegmentKind, bool array of shape (k, j, i))
-        At least one; all of one shape, on a regular grid.
+        At least one, all of one shape.
     ijk_to_lps : array of shape (4, 4)
-        Index (i, j, k) of the masks to LPS mm.
+        Index (i, j, plane) to LPS mm.
+    slice_of_plane : sequence of int, optional
+        Which slice of the masks each plane shows; by default the planes are the slices.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    shape = segments[0][1].shape
+    count, rows, columns = segments[0][1].shape
+    order = range(count) if slice_of_plane is None else slice_of_plane
+    shape = (len(order), rows, columns)
     layers = assign_layers([mask for _, mask in segments])
-    count = max(layers) + 1
+    depth = max(layers) + 1
     keys = segmentation_keys([kind for kind, _ in segments], layers, shape)
     sizes: tuple[int, ...] = shape[::-1]
     directions = [_vector(column) for column in ijk_to_lps[:3, :3].T]
-    if count > 1:
+    if depth > 1:
         # Layers are the fastest axis ("list"), as Slicer writes and ITK reads them.
-        sizes, directions = (count, *sizes), ["none", *directions]
+        sizes, directions = (depth, *sizes), ["none", *directions]
     header = _header(np.dtype(np.uint8), sizes, directions, ijk_to_lps[:3, 3])
 
     def planes() -> Iterator[np.ndarray]:
-        for k in range(shape[0]):
-            plane = np.zeros((*shape[1:], count), np.uint8)
-            for (kind, mask), layer in zip(segments, layers, strict=True):
-                plane[..., layer][mask[k]] = kind.label
+        shown, plane = -1, np.empty(0)
+        for k in order:
+            if k != shown:
+                shown, plane = k, np.zeros((rows, columns, depth), np.uint8)
+                for (kind, mask), layer in zip(segments, layers, strict=True):
+                    plane[..., layer][mask[k]] = kind.label
             yield plane
 
     _write(path, header, keys, planes(), np.dtype(np.uint8))

@@ -69,9 +69,7 @@ def write_result(
     grid = to_regular_grid(volume)
     remove_result(folder)
     written = {"segmentation": folder / SEGMENTATION}
-    write_segmentation(
-        written["segmentation"], [(s.kind, grid.labels(s.mask)) for s in result.segments], grid.ijk_to_lps
-    )
+    _write_masks(written["segmentation"], result, grid)
     headrest = result.segment(HEADREST.name)
     if headrest is not None:
         written["cleaned"] = folder / CLEANED
@@ -89,6 +87,15 @@ def write_result(
     document["files"] = {name: path.name for name, path in written.items()}
     write_text(written["result"], json_text(document))
     return written
+
+
+def _write_masks(path: Path, result: SegmentationResult, grid: RegularGrid) -> None:
+    segments = [(segment.kind, segment.mask) for segment in result.segments]
+    if grid.shift_px.any():
+        # Slices that wander sideways have to be moved; otherwise planes show slices as they are.
+        write_segmentation(path, [(kind, grid.labels(mask)) for kind, mask in segments], grid.ijk_to_lps)
+    else:
+        write_segmentation(path, segments, grid.ijk_to_lps, grid.nearest_slice.tolist())
 
 
 def result_document(
