@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pydicom
 import pytest
 import slicer
 import vtk
@@ -10,6 +13,7 @@ from DicomAnalysisLib.errors import GeometryError, OutputError, TaskError
 from DicomAnalysisLib.mrml import (
     cleaned_volume_node,
     grid_of_node,
+    load_files,
     node_to_volume,
     result_to_segmentation_node,
     result_to_table_node,
@@ -30,6 +34,7 @@ from vtk.util.numpy_support import numpy_to_vtk
 IDENTITY = SeriesIdentity("1.2.3.4", "1.2.3", "P-1", "1.2.9", "CT", "Head", "HEAD", "HFS")
 SHAPE = (7, 12, 10)
 EVEN = np.arange(SHAPE[0]) * 2.5
+NAME_UNEVEN = "head-ge-tilt-uneven"
 UNEVEN = np.array([0.0, 4.0, 8.0, 15.0, 22.0, 29.0, 30.08])
 
 
@@ -268,8 +273,11 @@ class TestRefusals:
             node_to_volume(node_of(scene, np.zeros((2, 2, 2), np.int16), slanted))
 
 
-def grid_transform(scene, node, displacement):
-    """A grid transform above `node` that adds `displacement(ras)` (mm), sampled at the node's plane corners."""
+def grid_transform(scene, node, displacement, to_parent=True):
+    """A grid transform above `node` that adds `displacement(ras)` (mm), sampled at the node's plane corners.
+
+    Not `to_parent`, it adds them on the way from the world to the node, and the way back is found by iteration.
+    """
     dimensions = node.GetImageData().GetDimensions()
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
@@ -297,7 +305,7 @@ def grid_transform(scene, node, displacement):
     transform.SetInterpolationModeToLinear()
     transform.SetGridDirectionMatrix(to_vtk_matrix(direction))
     parent = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "acquisition transform")
-    parent.SetAndObserveTransformToParent(transform)
+    (parent.SetAndObserveTransformToParent if to_parent else parent.SetAndObserveTransformFromParent)(transform)
     node.SetAndObserveTransformNodeID(parent.GetID())
 
 
@@ -370,6 +378,14 @@ class TestGeometryOfNodes:
         assert not volume.geometry.is_regular
         result = make_result()
         assert_in_place(result_to_segmentation_node(scene, result, node), result, acquired.geometry)
+
+    def test_results_follow_a_transform_that_is_known_from_the_world_only(self, scene):
+        node = volume_to_node(scene, make_volume(tilt=18.5), "head")
+        grid_transform(scene, node, lambda ras: np.array([0.0, 0.0, 0.02 * (ras[2] - 30) ** 2]), to_parent=False)
+        geometry = node_to_volume(node).geometry
+        assert not geometry.is_regular
+        result = make_result()
+        assert_in_place(result_to_segmentation_node(scene, result, node), result, geometry)
 
     def test_a_transform_that_bends_slices_is_refused(self, scene):
         node = volume_to_node(scene, make_volume(), "bent")
@@ -617,3 +633,59 @@ class TestSubjectHierarchy:
         volume = make_volume()
         nameless = Volume(volume.voxels, volume.geometry, SeriesIdentity("1.2.3.4", "1.2.3"))
         assert self.path_of(scene, volume_to_node(scene, nameless, "head")) == ["Patient-1.2.3", "Study", "head"]
+
+
+class TestAgainstTheApplication:
+    """Where a real Slicer places series right, ours lie at the same place."""
+
+    def files(self, folder):
+        return sorted(folder.rglob("*.dcm"))
+
+    def load(self, scene, shared_data, slicer_golden, name):
+        [node] = load_files(scene, self.files(shared_data / name))
+        record = json.loads((slicer_golden / "loaded-by-slicer.json").read_text(encoding="utf-8"))
+        [series] = record[name]["series"].values()
+        return node, next(one for one in series["nodes"] if one["class"] == "vtkMRMLScalarVolumeNode")
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "chest-lidc314-implicit",
+            "chest-lungfcp-sternal-wires",
+            "head-enhanced-multiframe-derived",
+            "head-philips-phantom-tilt-minus18.5",
+            "head-philips-phantom-tilt-plus16.5",
+        ],
+    )
+    def test_even_series_have_the_same_matrix(self, scene, shared_data, slicer_golden, name):
+        node, theirs = self.load(scene, shared_data, slicer_golden, name)
+        assert list(image_array(node.GetImageData()).shape) == theirs["shape_kji"]
+        matrix = vtk.vtkMatrix4x4()
+        node.GetIJKToRASMatrix(matrix)
+        last = np.array(theirs["shape_kji"][::-1]) - 1
+        corners = np.array([(*(last * corner), 1) for corner in np.ndindex(2, 2, 2)])
+        difference = (from_vtk_matrix(matrix) - np.array(theirs["ijk_to_ras"])) @ corners.T
+        assert np.abs(difference).max() < 0.01
+        voxels = image_array(node.GetImageData())
+        assert (voxels.max(), voxels.min()) == (theirs["max"], theirs["min"])
+
+    def test_the_uneven_tilted_series_lies_where_its_grid_transform_puts_it(self, scene, shared_data, slicer_golden):
+        node, theirs = self.load(scene, shared_data, slicer_golden, NAME_UNEVEN)
+        geometry = node_to_volume(node).geometry
+        assert len(geometry) == theirs["instance_count"]
+        for index, place in theirs["ijk_to_world_ras_samples"].items():
+            ijk = np.array(json.loads(index))
+            if ijk[2] in (0, 27):  # between the ends Slicer's transform is up to 41 mm off what the headers say
+                assert np.abs(geometry.index_to_ras(ijk) - place).max() < 0.1, index
+        headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in self.files(shared_data / NAME_UNEVEN)]
+        stated = sorted(np.array(header.ImagePositionPatient, float)[2] for header in headers)
+        assert np.abs(geometry.positions[:, 2] - stated).max() < 0.1
+
+    def test_what_slicer_tears_apart_is_one_volume(self, scene, shared_data):
+        folder = shared_data / "head-phantom-derived-dup-missing-mixed"
+        main, other = load_files(
+            scene, [path for path in folder.rglob("*") if path.suffix != ".txt" and path.is_file()]
+        )
+        assert main.GetImageData().GetDimensions()[2] > 20
+        assert other.GetImageData().GetDimensions()[2] == 1
+        assert "missing" in main.GetDescription()
