@@ -140,6 +140,14 @@ def test_padding_lies_outside_the_field_of_view() -> None:
     assert not (padding & (phantom.patient | phantom.headrest | phantom.metal)).any()
 
 
+def test_ears_belong_to_the_head_and_touch_the_holder_when_asked_to() -> None:
+    phantom = make_head_phantom(shape=(30, 256, 256), spacing=(5.0, 0.9, 0.9), ears_touch=True)
+    _pieces, count = ndimage.label(phantom.patient)
+    assert count == 1
+    touching = ndimage.binary_dilation(phantom.headrest, _cross_in_plane()) & phantom.patient
+    assert np.flatnonzero(touching.any(axis=(0, 1))).min() < 60
+
+
 def test_tilt_moves_the_slices_not_the_head(small: Phantom) -> None:
     tilted = make_head_phantom(**SMALL, tilt_degrees=18.0)
     geometry = tilted.volume.geometry

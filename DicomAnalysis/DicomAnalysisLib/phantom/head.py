@@ -69,11 +69,14 @@ def _head(size: float) -> Shape:
 
 def _ear(side: int, size: float, touching: bool) -> Shape:
     """Auricle: a thin leaf that stands off the head, with a rolled rim; the left one is larger."""
-    scale = (1.0 if side > 0 else 0.82) * (1.0 if touching else 0.75)
-    leaf = ellipsoid((0.0, 0.0, 0.0), (2.1, 16.0 * scale, 26.0 * scale))
-    bowl = ellipsoid((0.0, 0.0, 0.0), (40.0, 13.0 * scale, 20.0 * scale))
-    rim = (ellipsoid((1.6, 0.0, 0.0), (3.4, 17.0 * scale, 27.0 * scale)) - bowl).blended(leaf, 2.0)
-    ear = rim.turned(-32).moved(((73.5 if touching else 71.5) * size, 20.0, -4.0))
+    scale = 1.0 if side > 0 else 0.82
+    length = 16.0 * scale if touching else 11.5 * scale
+    leaf = ellipsoid((0.0, 0.0, 0.0), (2.1, length, 26.0 * scale))
+    bowl = ellipsoid((0.0, 0.0, 0.0), (40.0, length - 3.0, 20.0 * scale))
+    rim = (ellipsoid((1.6, 0.0, 0.0), (3.4, length + 1.0, 27.0 * scale)) - bowl).blended(leaf, 2.0)
+    forward = 20.0 if touching else 9.0
+    ear = rim.turned(-32 if touching else -26).moved((70.5 * size + 0.15 * length, forward, -4.0))
+    ear = ear.blended(ellipsoid((66.0 * size, forward - 0.6 * length, -4.0), (4.5, 4.5, 17.0 * scale)), 4.0)
     return ear if side > 0 else ear.mirrored()
 
 
