@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,7 +83,7 @@ def _describe_dropped(dropped: Sequence[DroppedSlice]) -> Iterable[str]:
 
 def _label(slice_: DroppedSlice) -> str:
     frame = f" frame {slice_.frame_number}" if len(slice_.instance.frames) > 1 else ""
-    return (slice_.instance.sop_instance_uid or slice_.instance.path) + frame
+    return f"{slice_.instance.sop_instance_uid} (file {Path(slice_.instance.path).name}{frame})"
 
 
 def _describe_identity(slices: Sequence[Slice]) -> Iterable[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import struct
 import warnings
 from collections.abc import Container
 from pathlib import Path
@@ -20,7 +21,7 @@ from pydicom.charset import convert_encodings, decode_bytes
 from ..errors import UnreadableFileError
 from . import tags
 from .walker import DEFLATED, PIXEL_GROUP, UNDEFINED_LENGTH, Walked, walk
-from .window import InflatedStream, NotDicomError, NotUnderstoodError
+from .window import ImplausibleError, InflatedStream, NotDicomError, NotUnderstoodError
 
 MAX_FUNCTIONAL_GROUPS = 256 * 1024 * 1024
 """Longest header of a multi-frame instance that is parsed."""
@@ -162,6 +163,8 @@ def read_header(path: str | Path, wanted: Container[int] = tags.IMAGE_TAGS, stop
         raise RefusedFileError(path, f"it cannot be read ({error.strerror or error})", is_dicom=False) from error
     except NotDicomError as error:
         raise RefusedFileError(path, f"not DICOM: {error}", is_dicom=False) from error
+    except ImplausibleError as error:
+        raise RefusedFileError(path, f"implausible DICOM: {error}") from error
     except NotUnderstoodError as error:
         walked = _ask_pydicom(path, wanted)
         if walked is None:
@@ -184,29 +187,36 @@ def is_regular_file(path: str | Path) -> bool:
 
 
 def _ask_pydicom(path: str, wanted: Container[int]) -> Walked | None:
-    """The same facts from pydicom; None where it cannot find an image either."""
+    """The same facts from pydicom; None where it cannot find pixel data either."""
     try:
-        dataset = pydicom.dcmread(path, defer_size=1024 * 1024, force=False)
+        with open_pixels(path) as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the file is irregular: that is why it is asked
+            dataset = pydicom.dcmread(stream, stop_before_pixels=True)
+            start, size = stream.tell(), os.fstat(stream.fileno()).st_size
+            stream.seek(start)
+            first = stream.read(12)
     except Exception:  # noqa: BLE001 (pydicom documents no limit to what damaged input may raise)
         return None
-    raw = {int(tag): dataset.get_item(tag) for tag in dataset.keys()}  # noqa: SIM118 (values would be converted)
-    pixels = raw.get(tags.PIXEL_DATA)
-    if pixels is None or not hasattr(pixels, "value_tell"):
+    implicit, little_endian = dataset.original_encoding
+    syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
+    order = "<" if little_endian else ">"
+    if len(first) < 12 or syntax == DEFLATED or struct.unpack(order + "HH", first[:4]) != (0x7FE0, 0x0010):
         return None
-    walked = Walked(transfer_syntax=str(getattr(dataset.file_meta, "TransferSyntaxUID", "")))
-    walked.size = Path(path).stat().st_size
-    walked.big_endian = not pixels.is_little_endian
-    walked.implicit = pixels.is_implicit_VR
-    walked.pixel_tag, walked.pixel_vr = tags.PIXEL_DATA, (pixels.VR or "").encode()
-    walked.pixel_offset = pixels.value_tell
-    encapsulated = walked.transfer_syntax.startswith("1.2.840.10008.1.2.4") or walked.transfer_syntax.endswith(".1.2.5")
-    walked.pixel_length = UNDEFINED_LENGTH if encapsulated else pixels.length
-    if walked.transfer_syntax == DEFLATED or (not encapsulated and pixels.value_tell + pixels.length > walked.size):
+    header = 8 if implicit else 12
+    length = struct.unpack(order + "L", first[header - 4 : header])[0]
+    if length != UNDEFINED_LENGTH and start + header + length > size:
         return None
-    walked.elements = {
-        tag: element.value if isinstance(element.value, bytes) else b""
-        for tag, element in raw.items()
-        if tag in wanted and hasattr(element, "value_tell")
-    }
-    walked.remarks.append("its header is irregular and was read by pydicom")
-    return walked
+    raw = {int(tag): dataset.get_item(tag) for tag in dataset.keys() if tag in wanted}  # noqa: SIM118 (keeps them raw)
+    return Walked(
+        elements={tag: element.value if isinstance(element.value, bytes) else b"" for tag, element in raw.items()},
+        transfer_syntax=syntax,
+        implicit=implicit,
+        big_endian=not little_endian,
+        dataset_start=start,
+        pixel_tag=tags.PIXEL_DATA,
+        pixel_vr=b"" if implicit else first[4:6],
+        pixel_offset=start + header,
+        pixel_length=length,
+        size=size,
+        remarks=["its header is irregular and was read by pydicom"],
+    )

@@ -42,7 +42,7 @@ def find_padding(voxels: np.ndarray, slices: Sequence[Slice]) -> tuple[float, ..
     found.update(_by_value(voxels, found))
     if not found:
         found.update(_by_corners(voxels))
-    return tuple(sorted(found))
+    return tuple(sorted(map(float, found)))
 
 
 def _stated_range(instance: object, frame_number: int) -> tuple[float, float] | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from . import tags
 from .filestart import LONG_VRS, SHORT_VRS, detect_encoding, find_start, walk_meta
-from .window import FIRST_READ, InflatedStream, NotUnderstoodError, Window
+from .window import FIRST_READ, ImplausibleError, InflatedStream, NotUnderstoodError, Window
 
 MAX_VALUE = 8 * 1024 * 1024
 """Longest value kept of a wanted element (an offset table of a million frames)."""
@@ -90,6 +90,8 @@ def walk(stream: io.RawIOBase, size: int, wanted: Container[int], stop_group: in
         If the file does not begin like DICOM.
     NotUnderstoodError
         If a length goes beyond the end of the file or the structure makes no sense.
+    ImplausibleError
+        If there are more elements, or a longer value, than a header can have.
     """
     window = Window(stream, size, stream.read(FIRST_READ) or b"", 0)
     syntax, start = walk_meta(window, find_start(window))
@@ -122,7 +124,7 @@ def _walk_dataset(window: Window, position: int, found: Walked, wanted: Containe
             raise NotUnderstoodError(msg)
         left -= walked
     msg = f"its header has more than {MAX_ELEMENTS} elements"
-    raise NotUnderstoodError(msg)
+    raise ImplausibleError(msg)
 
 
 def _walk_loaded(  # noqa: C901 (one loop on purpose: a call for each element would double its time)
@@ -174,9 +176,10 @@ def _walk_loaded(  # noqa: C901 (one loop on purpose: a call for each element wo
 
 
 def _value(window: Window, tag: int, position: int, length: int) -> bytes:
+    window.check_length(tag, position, length)
     if length > MAX_VALUE:
         msg = f"the element {tags.name(tag)} is {length} bytes long, more than such an element can be"
-        raise NotUnderstoodError(msg)
+        raise ImplausibleError(msg)
     offset = window.load(position, length)
     value = window.data[offset : offset + length]
     if len(value) < length:
@@ -207,7 +210,7 @@ def _skip_sequence(window: Window, position: int, implicit: bool, vr: bytes, ord
             value += length
         position = value
     msg = f"a sequence in it has more than {MAX_ELEMENTS} elements"
-    raise NotUnderstoodError(msg)
+    raise ImplausibleError(msg)
 
 
 def _inside(implicit: bool, vr: bytes, order: str) -> tuple[bool, str]:

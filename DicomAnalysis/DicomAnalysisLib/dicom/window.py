@@ -18,6 +18,10 @@ class NotUnderstoodError(Exception):
     """The structure is not what the standard says, or the file ends too early."""
 
 
+class ImplausibleError(Exception):
+    """The file is formed as the standard says, but beyond any size that makes sense."""
+
+
 def read_fully(stream: io.RawIOBase, count: int) -> bytes:
     """`count` bytes, fewer only at the end of the file (one system call may return less on network drives)."""
     data = stream.read(count) or b""
