@@ -92,10 +92,7 @@ class DicomAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def initializeParameterNode(self):
         """Bind the panel to the scene's choices; the first CT volume is chosen where none is."""
         self.setParameterNode(self.logic.getParameterNode())
-        if self._parameterNode.inputVolume is None:
-            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if first is not None and not self.logic.whyNotSegment(first):
-                self._parameterNode.inputVolume = first
+        self.segmentPanel.choose_first()
 
     def setParameterNode(self, parameterNode):
         """Bind widgets and buttons to a parameter node, or to none."""
@@ -224,17 +221,6 @@ class DicomAnalysisLogic(ScriptedLoadableModuleLogic):
 
         found = find_results(self.scene, volumeNode)
         return SegmentationNodes(found.segmentation_node, found.table_node, found.cleaned_volume_node, None)
-
-    def whyNotSegment(self, volumeNode):
-        """Why a node cannot be segmented, in words for the user; empty where it can."""
-        from DicomAnalysisLib.errors import TaskError
-        from DicomAnalysisLib.mrml import require_scalar_volume
-
-        try:
-            require_scalar_volume(volumeNode)
-        except TaskError as error:
-            return str(error)
-        return ""
 
     def volumeInformation(self, volumeNode):
         """Shape, spacing, place and values of a volume as a dict: see `DicomAnalysisLib.reporting.info.describe`."""

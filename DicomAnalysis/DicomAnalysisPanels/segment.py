@@ -54,6 +54,12 @@ class SegmentPanel:
         """The volume chosen, or None."""
         return self.parameters.inputVolume if self.parameters is not None else None
 
+    def choose_first(self) -> None:
+        """Choose the scene's first volume where none is chosen and that one can be segmented."""
+        first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+        if self.volume_node is None and not why_not(first):
+            self.parameters.inputVolume = first
+
     def select(self, volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
         """Choose a volume."""
         if self.parameters is not None:
@@ -108,7 +114,7 @@ class SegmentPanel:
 
     def update(self) -> None:
         """Buttons can be clicked when they can do their work; otherwise their tooltip says why not."""
-        reason = self.logic.whyNotSegment(self.volume_node)
+        reason = why_not(self.volume_node)
         for button, purpose in self.purposes:
             enable(button, purpose, reason)
         results = self.logic.results(self.volume_node)
@@ -143,6 +149,18 @@ def enable(button: object, purpose: str, reason: str) -> None:
     button.toolTip = reason or purpose
 
 
+def why_not(volume_node: slicer.vtkMRMLNode | None) -> str:
+    """Why a node cannot be segmented, in words for the user; empty where it can."""
+    from DicomAnalysisLib.errors import TaskError
+    from DicomAnalysisLib.mrml import require_scalar_volume
+
+    try:
+        require_scalar_volume(volume_node)
+    except TaskError as error:
+        return str(error)
+    return ""
+
+
 def summary(result: SegmentationResult) -> str:
     """What was found, in a few lines."""
     lines = [segment_line(segment) for segment in result.segments]
@@ -159,7 +177,7 @@ def segment_line(segment: Segment) -> str:
     """One segment in one line."""
     if not segment.mask.any():
         return _("{name}: none found.").format(name=segment.kind.name)
-    measured = segment.measurements
-    return _("{name}: {ml:.1f} ml, {pieces} connected piece(s).").format(
-        name=segment.kind.name, ml=measured.get("volume_ml") or 0.0, pieces=measured.get("components")
-    )
+    ml, pieces = segment.measurements.get("volume_ml") or 0.0, segment.measurements.get("components")
+    if pieces == 1:
+        return _("{name}: {ml:.1f} ml in one piece.").format(name=segment.kind.name, ml=ml)
+    return _("{name}: {ml:.1f} ml in {pieces} pieces.").format(name=segment.kind.name, ml=ml, pieces=pieces)

@@ -75,7 +75,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
     def __init__(self, parent=None):
         super().__init__(parent)
         self._scene, self._tags, self._ids = None, [], []
-        self._flags = {"nodeTypes": [], "showChildNodeTypes": True, "noneEnabled": False}
+        self._flags = {"nodeTypes": [], "showChildNodeTypes": True, "noneEnabled": False, "noneDisplay": "None"}
         self._box = QtWidgets.QComboBox()
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -96,7 +96,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
         for kind in self._flags["nodeTypes"]:
             found = [self._scene.GetNthNodeByClass(n, kind) for n in range(self._scene.GetNumberOfNodesByClass(kind))]
             nodes += [n for n in found if n.GetClassName() == kind or self._flags["showChildNodeTypes"]]
-        items = [(None, "None")] if self._flags["noneEnabled"] else []
+        items = [(None, self._flags["noneDisplay"])] if self._flags["noneEnabled"] else []
         items += [(node.GetID(), node.GetName()) for node in nodes if not node.GetHideFromEditors()]
         self._ids = [node_id for node_id, _ in items]
         with QtCore.QSignalBlocker(self._box):
@@ -118,5 +118,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
     nodeTypes = _flag("QStringList", "nodeTypes")  # noqa: N815
     showChildNodeTypes = _flag(bool, "showChildNodeTypes")  # noqa: N815
     noneEnabled = _flag(bool, "noneEnabled")  # noqa: N815
+    noneDisplay = _flag(str, "noneDisplay")  # noqa: N815
     addEnabled = _flag(bool, "addEnabled")  # noqa: N815
     removeEnabled = _flag(bool, "removeEnabled")  # noqa: N815
