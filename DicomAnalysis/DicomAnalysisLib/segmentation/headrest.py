@@ -30,11 +30,14 @@ class SupportRegion:
         Blocks wholly inside, where every voxel counts.
     guard : array of bool
         Patient and a rim of 2 mm around it.
+    pieces : int
+        Connected pieces of `region`.
     """
 
     region: np.ndarray
     core: np.ndarray
     guard: np.ndarray
+    pieces: int
 
 
 def support_region(
@@ -73,7 +76,7 @@ def support_region(
     if streak_slices.any():
         kept &= ~_streaks(labels, count, means, ndi.binary_dilation(streak_slices, iterations=2))
     region = kept[labels]
-    return SupportRegion(region, morph.erode(region, 1), guard)
+    return SupportRegion(region, morph.erode(region, 1), guard, int(np.count_nonzero(kept)))
 
 
 def draw(

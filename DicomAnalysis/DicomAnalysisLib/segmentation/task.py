@@ -159,7 +159,7 @@ def _headrest(analysis: _Analysis, options: SegmentationOptions, report: Progres
             f"Patient and support touch in slices {_ranges(analysis.separation.contact_slices)} (counted from 1); "
             "the border there is drawn midway and in doubt left to the patient: look at these slices."
         )
-    return Segment(HEADREST, mask, measure_mask(volume, mask))
+    return Segment(HEADREST, mask, measure_mask(volume, mask, components=support.pieces))
 
 
 def _metal(analysis: _Analysis, options: SegmentationOptions, report: Progress) -> Segment:
