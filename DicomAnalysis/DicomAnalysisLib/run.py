@@ -6,6 +6,7 @@ others; what was done, skipped and refused stands in the report.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -238,13 +239,13 @@ def _read_segment_write(
     result = segment(volume, options)
     tell("    writing")
     extra = {"stack": outcome.stack, "stacks": len(series.stacks)}
-    write_result(folder, volume, result, options=options, masks_png=masks_png, extra=extra)
+    written = write_result(folder, volume, result, options=options, masks_png=masks_png, extra=extra)
     return replace(
         outcome,
         status=DONE,
         folder=folder,
         segments={s.kind.name: float(s.measurements.get("volume_ml") or 0.0) for s in result.segments},
-        warnings=tuple(dict.fromkeys((*volume.warnings, *result.warnings))),
+        warnings=tuple(json.loads(written["result"].read_text("utf-8"))["warnings"]),
     )
 
 

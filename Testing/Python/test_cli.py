@@ -114,6 +114,20 @@ def test_json_is_one_document_on_standard_output(tmp_path, head):
     assert "[1/1]" in finished.stderr
 
 
+def test_a_database_is_listed_without_opening_its_files(capsys, slicer_golden):
+    database = slicer_golden / "slicer-database"
+    status, document, _ = in_process(capsys, "list", database)
+    assert status == 0
+    assert sum(series["files"] for series in document["series"]) == 46
+    local = next(series["series_uid"] for series in document["series"] if series["files"] > 1)
+    status, document, _ = in_process(capsys, "list", database, "--series", local)
+    assert [stack["shape"][0] for stack in document["series"][0]["stacks"]] == [25, 1, 1]
+    status, document, _ = in_process(capsys, "info", database)
+    assert status == 1, "the files of the other series are missing"
+    assert len(document["problems"]) == 17
+    assert all("missing" in problem["reason"] for problem in document["problems"])
+
+
 def test_info_of_json_has_what_the_contract_names(capsys, head):
     status, document, _ = in_process(capsys, "info", head)
     assert status == 0

@@ -142,3 +142,27 @@ def test_against_what_slicer_loaded(shared_data, slicer_golden):
             k, j, i = (n - 1 for n in node["shape_kji"])
             center = np.array(node["ijk_to_ras"]) @ [i / 2, j / 2, k / 2, 1]
             assert info["center_ras_mm"] == pytest.approx(center[:3], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chest-lungfcp-sternal-wires",
+        "head-philips-phantom-tilt-minus18.5",
+        "head-philips-phantom-tilt-plus16.5",
+        "head-enhanced-multiframe-derived",
+    ],
+)
+def test_read_series_against_what_slicer_loaded(shared_data, slicer_golden, name):
+    """Through our own reader: values, and the centre of tilted and multi-frame series."""
+    from DicomAnalysisLib.dicom.reader import read_volume
+
+    (entry,) = json.loads((slicer_golden / "loaded-by-slicer.json").read_text())[name]["series"].values()
+    (node,) = entry["nodes"]
+    info = describe(read_volume(shared_data / name))
+    assert info["shape"] == node["shape_kji"]
+    assert (info["minimum"], info["maximum"]) == (node["min"], node["max"])
+    assert info["mean"] == pytest.approx(node["mean"], abs=1e-3)
+    k, j, i = (n - 1 for n in node["shape_kji"])
+    center = np.array(node["ijk_to_ras"]) @ [i / 2, j / 2, k / 2, 1]
+    assert info["center_ras_mm"] == pytest.approx(center[:3], abs=2e-3)

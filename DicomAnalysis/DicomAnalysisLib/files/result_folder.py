@@ -78,7 +78,7 @@ def write_result(
     written["measurements"] = folder / MEASUREMENTS
     write_measurements(written["measurements"], volume.identity, result)
     written["preview"] = folder / PREVIEW
-    write_preview(written["preview"], volume, result)
+    write_preview(written["preview"], volume, result, all_warnings(volume, result, grid))
     if masks_png:
         written["masks"] = folder / MASKS
         write_mask_pictures(written["masks"], volume, result)
@@ -106,7 +106,6 @@ def result_document(
 ) -> dict[str, object]:
     """The content of ``result.json``; its keys are stable."""
     identity = volume.identity
-    warnings = [*volume.warnings, *(grid.warnings if grid else ()), *result.warnings]
     document: dict[str, object] = {
         "series_uid": identity.series_uid,
         "study_uid": identity.study_uid,
@@ -126,7 +125,7 @@ def result_document(
         "method": result.method,
         "device": result.device,
         "seconds": round(result.seconds, 3),
-        "warnings": list(dict.fromkeys(warnings)),
+        "warnings": all_warnings(volume, result, grid),
         "uncertain_slices": list(result.uncertain_slices),
         "shape": list(volume.shape),
         "details": dict(result.details),
@@ -142,6 +141,12 @@ def result_document(
     if options is not None:
         document["options"] = options
     return document
+
+
+def all_warnings(volume: Volume, result: SegmentationResult, grid: RegularGrid | None = None) -> list[str]:
+    """What a user should know: of the series, of the grid the files are on, of the task; each once."""
+    warnings = (*volume.warnings, *(grid.warnings if grid else ()), *result.warnings)
+    return list(dict.fromkeys(warnings))
 
 
 def remove_result(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,18 @@ MAX_SLICES = 6
 _BACKGROUND, _TEXT, _FAINT, _AMBER = (16, 17, 20), (232, 234, 237), (150, 156, 165), (255, 190, 70)
 
 
-def write_preview(path: Path | str, volume: Volume, result: SegmentationResult) -> None:
+def write_preview(
+    path: Path | str, volume: Volume, result: SegmentationResult, warnings: Sequence[str] | None = None
+) -> None:
     """Write the picture as PNG.
+
+    Parameters
+    ----------
+    path : path
+    volume : Volume
+    result : SegmentationResult
+    warnings : sequence of str, optional
+        Those that the picture counts; by default the volume's and the result's.
 
     Raises
     ------
@@ -33,10 +44,10 @@ def write_preview(path: Path | str, volume: Volume, result: SegmentationResult) 
         If the file cannot be written.
     """
     with atomic_path(path) as temporary:
-        draw_preview(volume, result).save(temporary)
+        draw_preview(volume, result, warnings).save(temporary)
 
 
-def draw_preview(volume: Volume, result: SegmentationResult) -> Image.Image:
+def draw_preview(volume: Volume, result: SegmentationResult, warnings: Sequence[str] | None = None) -> Image.Image:
     """The picture: up to six slices, two reformats where there is depth, a line of facts and a legend."""
     from PIL import Image, ImageDraw
 
@@ -58,7 +69,8 @@ def draw_preview(volume: Volume, result: SegmentationResult) -> Image.Image:
     for index, view in enumerate(cuts):
         _paste(picture, draw, view, (GAP + left, HEADER + index * (TILE + GAP)), (WIDE, TILE))
     _write_facts(draw, volume, width)
-    _write_legend(draw, result, len({*volume.warnings, *result.warnings}), width, HEADER + height + 10)
+    count = len({*volume.warnings, *result.warnings} if warnings is None else warnings)
+    _write_legend(draw, result, count, width, HEADER + height + 10)
     return picture
 
 
