@@ -11,28 +11,33 @@ Examples
 2
 """
 
-from .grid import NodeGrid, grid_of_node, require_scalar_volume
-from .loading import ct_series, load_files, load_series, series_to_nodes
-from .segmentations import result_to_segmentation_node, segmentation_node_to_masks
-from .tables import result_to_table_node
-from .task import NodeResults, find_results, segment_node
-from .volumes import cleaned_volume_node, node_to_volume, volume_to_node
+from importlib import import_module
 
-__all__ = [
-    "NodeGrid",
-    "NodeResults",
-    "cleaned_volume_node",
-    "ct_series",
-    "find_results",
-    "grid_of_node",
-    "load_files",
-    "load_series",
-    "node_to_volume",
-    "require_scalar_volume",
-    "result_to_segmentation_node",
-    "result_to_table_node",
-    "segment_node",
-    "segmentation_node_to_masks",
-    "series_to_nodes",
-    "volume_to_node",
-]
+# What the panel asks while it only waits must not import scipy and pydicom: each name is fetched when it is used.
+_HOMES = {
+    "NodeGrid": "grid",
+    "NodeResults": "results",
+    "cleaned_volume_node": "volumes",
+    "ct_series": "loading",
+    "find_results": "results",
+    "grid_of_node": "grid",
+    "load_files": "loading",
+    "load_series": "loading",
+    "node_to_volume": "volumes",
+    "require_scalar_volume": "grid",
+    "result_to_segmentation_node": "segmentations",
+    "result_to_table_node": "tables",
+    "segment_node": "task",
+    "segmentation_node_to_masks": "segmentations",
+    "series_to_nodes": "loading",
+    "volume_to_node": "volumes",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -86,7 +86,6 @@ def load_files(scene: slicer.vtkMRMLScene, paths: Iterable[str | Path]) -> list[
     return nodes
 
 
-
 def load_series(scene: slicer.vtkMRMLScene, database: Any, uid: str) -> list[slicer.vtkMRMLScalarVolumeNode]:
     """Put a series of the application's DICOM database into the scene, read with our own reader.
 

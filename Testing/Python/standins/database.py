@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pydicom
-
 
 class FolderDatabase:
     """The methods that the module calls, and no others."""
@@ -16,6 +14,8 @@ class FolderDatabase:
     isOpen = True  # noqa: N815 (a property of the real one)
 
     def __init__(self, folder):
+        import pydicom
+
         self._headers = {
             str(path): pydicom.dcmread(path, stop_before_pixels=True) for path in sorted(Path(folder).rglob("*.dcm"))
         }
