@@ -92,7 +92,7 @@ def decode_frame(data: bytes, transfer_syntax: str, pixels: PixelFormat) -> np.n
             f"its header says {pixels.rows} x {pixels.columns} with 1"
         )
         raise CodecError(msg)
-    stored = _decode_jpeg_family(data, transfer_syntax, pixels)
+    stored = _decode_jpeg_family(data, transfer_syntax, stream)
     if stored.shape != shape:
         msg = f"decoding gave {stored.shape}, not {shape}"
         raise CodecError(msg)
@@ -178,11 +178,11 @@ def _decode_rle(data: bytes, pixels: PixelFormat) -> np.ndarray:
     return np.frombuffer(bytearray(decoded), dtype, count).reshape(pixels.rows, pixels.columns)
 
 
-def _decode_jpeg_family(data: bytes, transfer_syntax: str, pixels: PixelFormat) -> np.ndarray:
+def _decode_jpeg_family(data: bytes, transfer_syntax: str, stream: Codestream) -> np.ndarray:
     try:
         import imagecodecs
     except ImportError:
-        return _simpleitk_decode(data, transfer_syntax, pixels)
+        return _simpleitk_decode(data, transfer_syntax, stream)
     if transfer_syntax in JPEG_2000:
         decode = imagecodecs.jpeg2k_decode
     elif transfer_syntax in JPEG_LS:
@@ -221,8 +221,8 @@ def _pydicom_rle(data: bytes, pixels: PixelFormat) -> bytes:
     return decoded.astype(f"<u{pixels.bits_allocated // 8}").tobytes()
 
 
-def _simpleitk_decode(data: bytes, transfer_syntax: str, pixels: PixelFormat) -> np.ndarray:
-    """Decode through a file of one frame, because SimpleITK reads files only."""
+def _simpleitk_decode(data: bytes, transfer_syntax: str, stream: Codestream) -> np.ndarray:
+    """Decode through a file of one frame that says what the codestream says: SimpleITK reads files only."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.encaps import encapsulate
     from pydicom.uid import generate_uid
@@ -238,7 +238,7 @@ def _simpleitk_decode(data: bytes, transfer_syntax: str, pixels: PixelFormat) ->
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid(entropy_srcs=["frame"])
     dataset.Modality = "OT"
-    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = pixels.rows, pixels.columns, 1
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = stream.rows, stream.columns, 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = (
         pixels.bits_allocated,
@@ -255,4 +255,4 @@ def _simpleitk_decode(data: bytes, transfer_syntax: str, pixels: PixelFormat) ->
         except RuntimeError as error:
             msg = "its frame is damaged"
             raise CodecError(msg) from error
-        return sitk.GetArrayFromImage(image).reshape(-1, pixels.columns)
+        return sitk.GetArrayFromImage(image).reshape(-1, stream.columns)

@@ -49,7 +49,7 @@ def _describe_gaps(geometry: StackGeometry) -> Iterable[str]:
     wide = np.flatnonzero(gaps > 1.5 * usual)
     narrow = np.flatnonzero(gaps < usual - max(SPACING_TOLERANCE_MM, 0.05 * usual))
     missing = [k for k in wide if abs(gaps[k] / usual - round(gaps[k] / usual)) < 0.05]
-    if len(wide) and len(missing) == len(wide) and len(wide) * 4 <= len(gaps):
+    if len(wide) and len(missing) == len(wide) and len(wide) * 3 <= len(gaps):
         count = sum(round(gaps[k] / usual) - 1 for k in missing)
         between = ", ".join(f"{k + 1} and {k + 2} ({gaps[k]:g} mm)" for k in map(int, missing[:5]))
         more = " and elsewhere" if len(missing) > 5 else ""

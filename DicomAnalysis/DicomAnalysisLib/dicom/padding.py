@@ -7,8 +7,8 @@ accepted:
 1. **Pixel Padding Value** and its range limit (PS3.3 C.7.5.1.1.2), where rescaled they are no more than
    -900 HU, or fill the corners: some writers state 0, which in Hounsfield units is water.
 2. **A lowest value of -1500 or less** that stands in a corner of a slice.
-3. **A lowest value that fills a corner block** outside the circular field of view, while at most a tenth of the
-   air inside it has that value: air that was itself clipped at -1000 or -1024 stays air.
+3. **A value of -900 or less that fills a corner block** outside the circular field of view, while at most a
+   tenth of the air inside it has that value: air that was itself clipped at -1000 or -1024 stays air.
 """
 
 from __future__ import annotations
@@ -85,19 +85,19 @@ def _by_value(voxels: np.ndarray, known: set[float]) -> set[float]:
 
 
 def _by_corners(voxels: np.ndarray) -> set[float]:
-    """The lowest value, where it fills a corner block and is rare in the air of the field of view."""
+    """Values that fill a corner block of the middle slice and are rare in the air of the field of view."""
     count, rows, columns = voxels.shape
     block = max(4, min(rows, columns) // 64)
     if min(rows, columns) < 4 * block:
         return set()
+    slice_ = voxels[count // 2]
+    first, last = slice(0, block), slice(-block, None)
+    corners = [slice_[rows_, columns_] for rows_ in (first, last) for columns_ in (first, last)]
+    candidates = {float(corner[0, 0]) for corner in corners if corner.min() == corner.max() <= PLAUSIBLE_PADDING_HU}
+    if not candidates:
+        return set()
     y, x = np.ogrid[:rows, :columns]
     inside = ((2 * y + 1) / rows - 1) ** 2 + ((2 * x + 1) / columns - 1) ** 2 < 0.94
-    low = min(float(voxels[k].min()) for k in {0, count // 2, count - 1})
-    slice_ = voxels[count // 2]
     air = slice_[inside]
     air = air[air < PLAUSIBLE_PADDING_HU]
-    if low > PLAUSIBLE_PADDING_HU or not air.size or np.mean(air == low) > MAX_SHARE_OF_AIR:
-        return set()
-    first, last = slice(0, block), slice(-block, None)
-    corners = (slice_[rows_, columns_] for rows_ in (first, last) for columns_ in (first, last))
-    return {low} if any((corner == low).all() for corner in corners) else set()
+    return {value for value in candidates if air.size and np.mean(air == value) <= MAX_SHARE_OF_AIR}

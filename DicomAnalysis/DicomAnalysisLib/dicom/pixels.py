@@ -148,7 +148,7 @@ def _rescale_in_place(stored: np.ndarray, bits: int, slope: float, intercept: fl
     if not _fits(low, high, slope, intercept) and not _fits(int(stored.min()), int(stored.max()), slope, intercept):
         raise DoesNotFitError
     if stored.itemsize > 2:
-        out[...] = stored * int(slope) + int(intercept)
+        out[...] = stored.astype(np.int64) * int(slope) + int(intercept)
         return
     if stored.itemsize < 2:
         out[...] = stored
