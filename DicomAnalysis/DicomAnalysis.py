@@ -124,7 +124,8 @@ class DicomAnalysisLogic(ScriptedLoadableModuleLogic):
     >>> nodes = logic.segment(volumeNode, ["headrest", "metal"])
     >>> nodes.segmentationNode.GetSegmentation().GetNumberOfSegments()
     2
-    >>> slicer.util.saveNode(nodes.segmentationNode, "head.seg.nrrd")
+    >>> nodes.cleanedVolumeNode.GetName() == volumeNode.GetName() + " cleaned"
+    True
     """
 
     def __init__(self, parent=None, scene=None):

@@ -144,8 +144,13 @@ class TestPanel:
         ui.show3DButton.click()
         assert found.segmentationNode.GetSegmentation().ContainsRepresentation("Closed surface")
         assert found.segmentationNode.GetDisplayNode().GetVisibility3D()
+        ui.segmentMetalButton.click()  # what replaces a segment is seen in 3-D as well
+        segmentation = found.segmentationNode.GetSegmentation()
+        for name in ("Headrest", "Metal"):
+            surface = segmentation.GetSegment(segmentation.GetSegmentIdBySegmentName(name))
+            assert surface.GetRepresentation("Closed surface").GetNumberOfPoints() > 0
         ui.show3DButton.click()
-        assert not found.segmentationNode.GetSegmentation().ContainsRepresentation("Closed surface")
+        assert not segmentation.ContainsRepresentation("Closed surface")
 
     def test_a_failure_is_said_and_leaves_nothing_behind(self, opened):
         opened.scene.GetSubjectHierarchyNode().SetItemAttribute(
@@ -239,6 +244,20 @@ class TestLogic:
         again = logic.segment(node, ["metal"], replaceEarlier=False)
         assert again.segmentationNode is not made.segmentationNode
         assert logic.segment(node, ["metal"]).segmentationNode is again.segmentationNode
+
+    def test_the_example_in_its_docstring_runs(self, slicer_app, phantom, tmp_path, monkeypatch):
+        import doctest
+
+        import slicer
+
+        from DicomAnalysis import DicomAnalysisLogic
+
+        write_dicom_series(phantom.volume, tmp_path)
+        monkeypatch.setattr(slicer, "dicomDatabase", FolderDatabase(tmp_path))
+        names = {"slicer": slicer, "seriesInstanceUID": phantom.volume.identity.series_uid}
+        [example] = doctest.DocTestFinder(recurse=False).find(DicomAnalysisLogic, "DicomAnalysisLogic", globs=names)
+        assert doctest.DocTestRunner().run(example) == (0, len(example.examples))
+        assert len(example.examples) > 4
 
     def test_an_uneven_series_is_segmented_on_its_acquired_slices(self, slicer_app, phantom, tmp_path):
         from DicomAnalysis import DicomAnalysisLogic

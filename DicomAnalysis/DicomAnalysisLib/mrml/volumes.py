@@ -59,11 +59,11 @@ def volume_to_node(
         If the slices shift sideways, so that no grid holds them.
     """
     grid = to_regular_grid(volume)
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
     image = vtk.vtkImageData()
     voxels = allocate(image, grid.shape, volume.voxels.dtype)
     for plane, values in enumerate(grid.image_planes(volume.voxels, volume.padding_values)):
         voxels[plane] = values
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
     node.SetIJKToRASMatrix(to_vtk_matrix(grid.ijk_to_ras))
     node.SetAndObserveImageData(image)
     if len(grid.lower) > len(grid.plane_of_slice) and not grid.weights[grid.plane_of_slice].any():
