@@ -240,12 +240,9 @@ def _simpleitk_decode(data: bytes, transfer_syntax: str, stream: Codestream) -> 
     dataset.Modality = "OT"
     dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = stream.rows, stream.columns, 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = (
-        pixels.bits_allocated,
-        pixels.bits_stored,
-        pixels.high_bit,
-    )
-    dataset.PixelRepresentation = int(pixels.signed)
+    dataset.BitsAllocated = 8 if stream.precision <= 8 else 16 if stream.precision <= 16 else 32
+    dataset.BitsStored, dataset.HighBit = stream.precision, stream.precision - 1
+    dataset.PixelRepresentation = int(stream.signed)
     dataset.PixelData = encapsulate([data])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frame.dcm"
