@@ -206,7 +206,7 @@ class DicomAnalysisLogic(ScriptedLoadableModuleLogic):
         options = SegmentationOptions(tuple(tasks), region, metal_threshold_hu=metalThreshold)
         earlier = find_results(self.scene, volumeNode) if replaceEarlier else None
         made = segment_node(self.scene, volumeNode, options, create_cleaned_volume=createCleanedVolume, update=earlier)
-        return SegmentationNodes(made.segmentation_node, made.table_node, made.cleaned_volume_node, made.result)
+        return SegmentationNodes(*made)
 
     def segmentHeadrest(self, volumeNode):
         """`segment` with the headrest alone; also makes the cleaned volume."""
@@ -220,8 +220,7 @@ class DicomAnalysisLogic(ScriptedLoadableModuleLogic):
         """What earlier runs made of a volume: `SegmentationNodes`, None for what is not there."""
         from DicomAnalysisLib.mrml import find_results
 
-        found = find_results(self.scene, volumeNode)
-        return SegmentationNodes(found.segmentation_node, found.table_node, found.cleaned_volume_node, None)
+        return SegmentationNodes(*find_results(self.scene, volumeNode))
 
     def volumeInformation(self, volumeNode):
         """Shape, spacing, place and values of a volume as a dict: see `DicomAnalysisLib.reporting.info.describe`."""
@@ -238,24 +237,20 @@ class DicomAnalysisTest(ScriptedLoadableModuleTest):
 
     def setUp(self):
         """A fresh scene, and a tilted head phantom for all tests."""
+        from DicomAnalysisLib.mrml import volume_to_node
         from DicomAnalysisLib.phantom import make_head_phantom
 
         slicer.mrmlScene.Clear()
         if DicomAnalysisTest.phantom is None:
             shape, spacing = (40, 128, 128), (3.75, 1.8, 1.8)
             DicomAnalysisTest.phantom = make_head_phantom(shape, spacing, tilt_degrees=12.0)
+        self.volumeNode = volume_to_node(slicer.mrmlScene, self.phantom.volume, "Phantom")
 
     def runTest(self):
         """Run as few or as many tests as needed here."""
         for test in (self.test_logic, self.test_database, self.test_panel):
             self.setUp()
             test()
-
-    def loadPhantom(self):
-        """The phantom as a volume node."""
-        from DicomAnalysisLib.mrml import volume_to_node
-
-        return volume_to_node(slicer.mrmlScene, self.phantom.volume, "Phantom")
 
     def checkResults(self, volumeNode, nodes):
         """Segments where the truth has them, only the headrest gone from the cleaned volume, rows in the table."""
@@ -276,10 +271,9 @@ class DicomAnalysisTest(ScriptedLoadableModuleTest):
 
     def test_logic(self):
         """A volume node in; segments, table and cleaned volume out."""
-        volumeNode = self.loadPhantom()
         logic = DicomAnalysisLogic()
-        self.checkResults(volumeNode, logic.segment(volumeNode, ["headrest", "metal"]))
-        self.assertEqual(logic.volumeInformation(volumeNode)["shape"], [40, 128, 128])
+        self.checkResults(self.volumeNode, logic.segment(self.volumeNode, ["headrest", "metal"]))
+        self.assertEqual(logic.volumeInformation(self.volumeNode)["shape"], [40, 128, 128])
 
     def test_database(self):
         """The phantom as DICOM files in a database of Slicer's own, read with our reader."""
@@ -298,14 +292,13 @@ class DicomAnalysisTest(ScriptedLoadableModuleTest):
 
     def test_panel(self):
         """Each button does its job."""
-        volumeNode = self.loadPhantom()
         widget = slicer.util.getModuleWidget("DicomAnalysis")
         widget.enter()
-        widget.ui.inputSelector.setCurrentNode(volumeNode)
+        widget.ui.inputSelector.setCurrentNode(self.volumeNode)
         self.assertTrue(widget.ui.segmentBothButton.enabled)
         widget.ui.segmentBothButton.click()
-        nodes = widget.logic.results(volumeNode)
-        self.checkResults(volumeNode, nodes)
+        nodes = widget.logic.results(self.volumeNode)
+        self.checkResults(self.volumeNode, nodes)
         self.assertIn("Headrest", widget.ui.statusLabel.text)
         for button in (widget.ui.showTableButton, widget.ui.show3DButton, widget.ui.compareButton):
             self.assertTrue(button.enabled)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import slicer
 
@@ -10,8 +10,7 @@ from ..segmentation.result import SegmentationResult
 from .hierarchy import SOURCE_ROLE
 
 
-@dataclass(frozen=True)
-class NodeResults:
+class NodeResults(NamedTuple):
     """Results of one volume node in the scene.
 
     Attributes
