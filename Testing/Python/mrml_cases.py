@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import slicer
 import vtk
 from DicomAnalysisLib.mrml.arrays import allocate, from_vtk_matrix, image_array, to_vtk_matrix
@@ -20,8 +19,8 @@ NAME_UNEVEN = "head-ge-tilt-uneven"
 UNEVEN = np.array([0.0, 4.0, 8.0, 15.0, 22.0, 29.0, 30.08])
 
 
-@pytest.fixture
-def scene():
+def fresh_scene():
+    """A scene as the application has it, cleared afterwards: the body of a fixture."""
     scene = slicer.vtkMRMLScene()
     logic = slicer.vtkSlicerApplicationLogic()
     logic.SetMRMLScene(scene)

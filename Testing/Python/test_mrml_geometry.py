@@ -19,6 +19,7 @@ from mrml_cases import (
     SHAPE,
     UNEVEN,
     assert_in_place,
+    fresh_scene,
     make_result,
     make_volume,
     mask_world_points,
@@ -28,7 +29,10 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from vtk.util.numpy_support import numpy_to_vtk
 
-pytest_plugins = ["mrml_cases"]
+
+@pytest.fixture
+def scene():
+    yield from fresh_scene()
 
 
 def grid_transform(scene, node, displacement, to_parent=True):

@@ -23,12 +23,16 @@ from mrml_cases import (
     SHAPE,
     UNEVEN,
     assert_in_place,
+    fresh_scene,
     make_result,
     make_volume,
     node_of,
 )
 
-pytest_plugins = ["mrml_cases"]
+
+@pytest.fixture
+def scene():
+    yield from fresh_scene()
 
 
 class TestSegmentations:

@@ -27,12 +27,16 @@ from mrml_cases import (
     NAME_UNEVEN,
     SHAPE,
     UNEVEN,
+    fresh_scene,
     make_result,
     make_volume,
     node_of,
 )
 
-pytest_plugins = ["mrml_cases"]
+
+@pytest.fixture
+def scene():
+    yield from fresh_scene()
 
 
 class TestVolumes:
