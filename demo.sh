@@ -53,6 +53,8 @@ if [ ! -x "$venv/bin/python" ] || [ ! -f "$stamp" ] || [ "$(fingerprint "$venv/b
         echo "The sources have changed: installing them into $venv."
         rm -f "$stamp"
     fi
+    # What setuptools left of an earlier build would be installed again, files since removed among it.
+    rm -rf "$here/build/lib" "$here"/build/bdist.*
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$here"
     fingerprint "$venv/bin/python" >"$stamp"
 fi
