@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pydicom
 import pytest
+from conftest import REPOSITORY
 from DicomAnalysisLib.demo import FILES, run_demo, score
 from DicomAnalysisLib.phantom import make_head_phantom
 
@@ -49,6 +52,15 @@ def test_second_demo_gives_the_same(demo) -> None:
     again = run_demo(folder, lambda _line: None)
     assert again["scores"] == result["scores"]
     assert (again["results"] / "segmentation.seg.nrrd").read_bytes() == before
+
+
+def test_the_readmes_python_example_runs(demo, capsys) -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (example,) = (code for code in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "open_source" in code)
+    exec(compile(example.replace("demo/dicom", str(demo[2] / "dicom")), "README.md", "exec"), {})
+    threshold, volume_ml = (float(word) for word in capsys.readouterr().out.split())
+    assert 2000 < threshold < 3071
+    assert 500 < volume_ml < 1500
 
 
 def test_score_notices_another_phantom(demo) -> None:

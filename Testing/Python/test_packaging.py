@@ -152,6 +152,12 @@ def test_dependencies_are_those_that_are_imported() -> None:
     assert used <= core | optional, "imported but not declared"
 
 
+def test_slicers_requirements_have_the_bounds_of_pip() -> None:
+    lines = (MODULE / "Resources" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    requirements = {line for line in lines if line and not line.startswith("#")}
+    assert requirements <= set(_pyproject()["project"]["dependencies"])
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(LIBRARY).as_posix())
 def test_imports_point_downward(path: Path) -> None:
     floor = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
