@@ -179,7 +179,7 @@ class ApplicationSource(_FilesBySeries):
         files = list(self._database.filesForSeries(uid))
         for path in files:
             try:
-                header = read_header(path)
+                header = read_header(path, stop_group=0x0028)
             except RefusedFileError:
                 continue
             return SeriesSummary(read_identity(header), len(files))

@@ -7,13 +7,14 @@ in shared and per-frame functional groups (PS3.3 C.7.6.16).
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pydicom import Dataset
 
 from . import tags
-from .header import Header
+from .header import Header, RefusedFileError
 
 MAX_COORDINATE_MM = 1e6
 """A position further away than a kilometre is not one."""
@@ -171,7 +172,7 @@ def _intercept(values: Sequence[float] | None, stated: bool, modality: str, rema
     return values[0]
 
 
-def read_grouped_frames(header: Header, modality: str, remarks: list[str]) -> Iterator[Frame]:
+def read_grouped_frames(header: Header, modality: str, remarks: list[str]) -> tuple[Frame, ...]:
     """The frames of an enhanced multi-frame instance, in the order of the file.
 
     Raises
@@ -181,6 +182,19 @@ def read_grouped_frames(header: Header, modality: str, remarks: list[str]) -> It
     RefusedFileError
         If the functional groups cannot be parsed.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's words on odd values; what matters is judged here
+        try:
+            return tuple(_grouped_frames(header, modality, remarks))
+        except (ValueError, RefusedFileError):
+            raise
+        except Exception as error:
+            # pydicom converts values when they are looked at, and documents no limit to what that may raise.
+            msg = f"its functional groups cannot be read ({type(error).__name__})"
+            raise ValueError(msg) from error
+
+
+def _grouped_frames(header: Header, modality: str, remarks: list[str]) -> Iterator[Frame]:
     count = _frame_count(header)
     dataset = header.dataset()
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or ()

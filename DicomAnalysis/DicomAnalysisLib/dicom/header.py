@@ -23,8 +23,8 @@ from . import tags
 from .walker import DEFLATED, PIXEL_GROUP, UNDEFINED_LENGTH, Walked, walk
 from .window import ImplausibleError, InflatedStream, NotDicomError, NotUnderstoodError
 
-MAX_FUNCTIONAL_GROUPS = 256 * 1024 * 1024
-"""Longest header of a multi-frame instance that is parsed."""
+MAX_FUNCTIONAL_GROUPS = 32 * 1024 * 1024
+"""Longest header of a multi-frame instance that is parsed: some 8,000 frames. In memory it grows up to sixtyfold."""
 
 
 class RefusedFileError(UnreadableFileError):

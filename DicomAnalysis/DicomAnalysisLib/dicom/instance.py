@@ -15,6 +15,8 @@ from .walker import UNDEFINED_LENGTH
 
 MAX_SLICE_BYTES = 512 * 1024 * 1024
 """Largest slice that is believed: 16384 x 16384 of two bytes."""
+MAX_INFLATED_BYTES = 8 * 1024**3
+"""Each frame of a deflated file means inflating all before it; more than this in all is refused."""
 NATIVE_SYNTAXES = frozenset(
     (
         "",
@@ -116,7 +118,7 @@ def read_instance(path: str | Path) -> Instance:
             frames: tuple[Frame, ...] = (facts.frame.at(read_position(header)),)
         else:
             new_remarks = list(remarks)
-            frames = tuple(read_grouped_frames(header, facts.identity.modality, new_remarks))
+            frames = read_grouped_frames(header, facts.identity.modality, new_remarks)
             remarks = tuple(new_remarks)
         location = _locate(header, facts, len(frames))
     except ValueError as error:
@@ -150,6 +152,8 @@ def _locate(header: Header, facts: Facts, frames: int) -> PixelLocation:
     elif min(walked.pixel_length, left) < frame_bytes * frames:
         present = min(walked.pixel_length, left)
         reason = f"its pixel data are cut short: {frame_bytes * frames} bytes declared, {present} present"
+    elif header.is_deflated and frames * (walked.pixel_offset + frames * frame_bytes / 2) > MAX_INFLATED_BYTES:
+        reason = f"it is a deflated file of {frames} frames, which takes too long to read; convert it first"
     if reason:
         raise ValueError(reason)
     return PixelLocation(

@@ -97,14 +97,19 @@ def series_from_files(paths: Iterable[str | Path]) -> tuple[list[Series], tuple[
     problems: list[Problem] = []
     for path in sorted({os.fspath(path) for path in paths}):
         if not is_regular_file(path):
-            reason = "it is not a file" if os.path.lexists(path) else "the file is missing"
-            problems.append(Problem(path, reason))
+            problems.append(Problem(path, _why_no_file(path)))
             continue
         try:
             instances.append(read_instance(path))
         except RefusedFileError as error:
             problems.append(Problem(path, error.reason, error.series_uid, error.is_dicom))
     return group_into_series(instances), tuple(problems)
+
+
+def _why_no_file(path: str) -> str:
+    if os.path.exists(path):  # noqa: PTH110 (a string will do)
+        return "it is not a file"
+    return "the link leads nowhere" if os.path.lexists(path) else "the file is missing"
 
 
 def group_into_series(instances: Iterable[Instance]) -> list[Series]:

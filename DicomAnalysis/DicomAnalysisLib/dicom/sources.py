@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from ..errors import SourceError
 from .database import ApplicationSource, DatabaseSource, SeriesSummary
@@ -26,7 +26,6 @@ __all__ = [
 ]
 
 
-@runtime_checkable
 class SeriesSource(Protocol):
     """Anything that can name its series."""
 
