@@ -36,7 +36,7 @@ FLOORS = (
     ("errors", "volume", "segments"),
     ("dicom", "preprocessing", "phantom"),
     ("segmentation",),
-    ("reporting", "files", "mrml"),
+    ("reporting", "files", "mrml", "dicomweb"),
     ("run", "worker"),
     ("demo",),
     ("cli", "commands", "__main__"),
