@@ -17,6 +17,12 @@ SPACING_TOLERANCE_MM = 0.01
 TILT_TOLERANCE_DEGREES = 0.1
 
 
+def median(values: np.ndarray) -> np.ndarray:
+    """Median along the first axis; `numpy.median` would import `numpy.ma`, which takes longer than reading a header."""
+    ordered = np.sort(values, axis=0)
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+
+
 def describe_geometry(
     geometry: StackGeometry, slices: Sequence[Slice], dropped: Sequence[DroppedSlice], known_thickness: bool
 ) -> Iterable[str]:
@@ -43,7 +49,7 @@ def _describe_shear(geometry: StackGeometry) -> Iterable[str]:
 
 def _describe_gaps(geometry: StackGeometry) -> Iterable[str]:
     gaps = geometry.slice_gaps
-    usual = float(np.median(gaps))
+    usual = float(median(gaps))
     if np.ptp(gaps) <= SPACING_TOLERANCE_MM:
         return
     wide = np.flatnonzero(gaps > 1.5 * usual)

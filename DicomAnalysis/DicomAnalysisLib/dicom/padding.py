@@ -61,26 +61,23 @@ def _corner_values(voxels: np.ndarray) -> np.ndarray:
 def _present(voxels: np.ndarray, low: float, high: float) -> Iterable[float]:
     """Values inside a stated padding range that occur, if the range is believable."""
     corners = _corner_values(voxels)
-    at_corners = np.unique(corners[(corners >= low) & (corners <= high)])
+    at_corners = set(corners[(corners >= low) & (corners <= high)].tolist())
+    if not at_corners and high > PLAUSIBLE_PADDING_HU:
+        return []
     if low == high:
-        low_enough = low <= PLAUSIBLE_PADDING_HU
-        if low_enough or len(at_corners):
-            return [float(low)] if len(at_corners) or any((slice_ == low).any() for slice_ in voxels) else []
-        return []
-    if high > PLAUSIBLE_PADDING_HU and not len(at_corners):
-        return []
+        return [low] if at_corners or any((slice_ == low).any() for slice_ in voxels) else []
     values: set[float] = set()
     for slice_ in voxels:
         values.update(np.unique(slice_[(slice_ >= low) & (slice_ <= high)]).tolist())
-        if len(values) > MAX_PADDING_VALUES:
-            return at_corners.tolist()
+        if len(values) > MAX_PADDING_VALUES:  # a range of noise: what fills the corners is enough
+            return at_corners
     return values
 
 
 def _by_value(voxels: np.ndarray, known: set[float]) -> set[float]:
     """Corner values that no matter has and that are the lowest of their slice."""
     corners = _corner_values(voxels)
-    candidates = set(np.unique(corners[corners <= NO_MATTER_HU]).tolist()) - known
+    candidates = set(corners[corners <= NO_MATTER_HU].tolist()) - known
     return {value for value in candidates if voxels[np.flatnonzero((corners == value).any(axis=1))[0]].min() == value}
 
 

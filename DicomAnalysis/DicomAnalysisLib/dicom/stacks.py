@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..volume import POSITION_TOLERANCE_MM, StackGeometry
-from .geometry_warnings import describe_geometry
+from .geometry_warnings import describe_geometry, median
 from .instance import Instance
 
 Slice = tuple[Instance, int]
@@ -192,7 +192,7 @@ def _by_lateral_place(slices: list[Slice]) -> list[list[Slice]]:
     order = np.argsort(along, kind="stable")
     steps, shifts = np.diff(along[order]), np.diff(lateral[order], axis=0)
     moved = steps > same_place_mm(slices[0][0].frames[slices[0][1] - 1].spacing)
-    drift = np.median(shifts[moved] / steps[moved, None], axis=0) if moved.any() else np.zeros(2)
+    drift = median(shifts[moved] / steps[moved, None]) if moved.any() else np.zeros(2)
     residual = lateral - along[:, None] * drift
     labels = np.zeros(len(slices), int)
     for axis in range(2):
@@ -201,7 +201,10 @@ def _by_lateral_place(slices: list[Slice]) -> list[list[Slice]]:
         cluster = np.zeros(len(slices), int)
         cluster[by_residual[1:]] = np.cumsum(jumps)
         labels = labels * (cluster.max() + 1) + cluster
-    return [[slices[k] for k in np.flatnonzero(labels == label)] for label in np.unique(labels)]
+    groups: dict[int, list[Slice]] = defaultdict(list)
+    for entry, label in zip(slices, labels.tolist(), strict=True):
+        groups[label].append(entry)
+    return list(groups.values())
 
 
 def _by_repetition(slices: list[Slice]) -> list[list[Slice]]:
@@ -261,7 +264,7 @@ def _keep_one_at_each_place(
     slices: list[Slice], along: np.ndarray, places: np.ndarray
 ) -> tuple[list[int], tuple[DroppedSlice, ...]]:
     """Indices of the kept slices in order of place, and what was dropped."""
-    if len(np.unique(places)) == len(slices):
+    if places.max() + 1 == len(slices):
         return [int(k) for k in np.argsort(along, kind="stable")], ()
     acquisitions = Counter(instance.facts.acquisition_number for instance, _ in slices)
 
