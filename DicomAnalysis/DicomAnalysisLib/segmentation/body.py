@@ -18,8 +18,9 @@ from scipy import ndimage as ndi
 from . import morphology as morph
 from .coarse import CoarseGrid
 from .contact import divide, profile
-from .core import patient_core
+from .core import OPENING_MM, patient_core
 from .frame import StackFrame
+from .lungs import find_lungs
 from .thresholds import BodyThresholds
 
 BROAD_MM = 4.0
@@ -71,10 +72,13 @@ def separate(means: np.ndarray, grid: CoarseGrid, levels: BodyThresholds, frame:
     core = patient_core(dense, means, grid, frame)
     if not core.any():
         return Separation(core, dense, ())
+    lungs = find_lungs(means, dense, core, grid, levels)
+    if lungs.any():
+        core = _with_lungs(core, dense | lungs, grid)
     inside = morph.fill_holes(morph.closing(core, grid.steps(CLOSING_MM)))
     rest = dense & ~inside
     labels, count = ndi.label(rest)
-    shell = _enclosing_shells(labels, count, dense, inside)
+    shell = _enclosing_shells(labels, count, dense, inside, int(BROAD_MM / grid.pixel_mm))
     detail, joint = _classify_rest(labels, count, dense, inside, grid, frame.slice_mm)
     detail, joint = detail | shell, joint & ~shell
     patient = inside | detail[labels]
@@ -90,6 +94,15 @@ def separate(means: np.ndarray, grid: CoarseGrid, levels: BodyThresholds, frame:
         patient |= joined & morph.dilate(to_patient, grid.steps(DOUBT_MM))
     patient = morph.fill_holes(patient)
     return Separation(patient, dense & ~patient, contact)
+
+
+def _with_lungs(core: np.ndarray, dense_or_lung: np.ndarray, grid: CoarseGrid) -> np.ndarray:
+    """The core again, with lungs counted as tissue, so that a thin chest wall is part of it."""
+    labels, count = ndi.label(morph.opening(dense_or_lung, grid.steps(OPENING_MM)))
+    chosen = np.zeros(count + 1, bool)
+    chosen[labels[core]] = True
+    chosen[0] = False
+    return chosen[labels] | core
 
 
 def _classify_rest(
@@ -113,14 +126,16 @@ def _classify_rest(
     return detail, joint
 
 
-def _enclosing_shells(labels: np.ndarray, count: int, dense: np.ndarray, inside: np.ndarray) -> np.ndarray:
+def _enclosing_shells(
+    labels: np.ndarray, count: int, dense: np.ndarray, inside: np.ndarray, wall_steps: int
+) -> np.ndarray:
     """Which leftover pieces are a skull around a core that fills it only in part (plastic and dry skulls).
 
     A thick-walled piece that closes around the core in some slice is one. A frame or a
     blanket around a real head is not: there the head fills what is enclosed.
     """
     shell = np.zeros(count + 1, bool)
-    sizes = np.bincount(labels[morph.erode(dense, 2)], minlength=count + 1)
+    sizes = np.bincount(labels[morph.erode(dense, wall_steps)], minlength=count + 1)
     sizes[0] = 0
     boxes = ndi.find_objects(labels)
     for label in np.argsort(-sizes)[:3]:
