@@ -163,9 +163,7 @@ def report(runs: dict[str, list[dict]], options: argparse.Namespace) -> int:
     for reader, done in runs.items():
         peak = statistics.median(run["peak"] for run in done)
         best = min(run["seconds"] for run in done)
-        print(
-            f"  {reader:10} {seconds[reader]:7.3f} s (best {best:.3f})   peak memory {peak / volume:.2f} x the volume"
-        )
+        print(f"  {reader:10} {seconds[reader]:7.3f} s (best {best:.3f}), peak memory {peak / volume:.2f} x the volume")
     agree = runs["ours"][0]["sum"] == runs["SimpleITK"][0]["sum"]
     ratio = seconds["ours"] / seconds["SimpleITK"]
     memory = statistics.median(run["peak"] for run in runs["ours"]) / volume
