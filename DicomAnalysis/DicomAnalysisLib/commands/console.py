@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TextIO
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,9 +31,12 @@ class Console:
 
     def progress(self, line: str) -> None:
         """One line on standard error; a closed pipe there stops no work."""
-        with contextlib.suppress(BrokenPipeError):
+        try:
             sys.stderr.write(printable(line) + "\n")
             sys.stderr.flush()
+        except BrokenPipeError:
+            # What stays in the buffer would fail again at the interpreter's end, and change the exit status.
+            silence_closed_output(sys.stderr)
 
     def line(self, line: str) -> None:
         """One line of a result on standard output, at once."""
@@ -56,11 +60,11 @@ class Console:
             self.result({"error": message}, ())
 
 
-def silence_closed_output() -> None:
-    """After a closed pipe: let the interpreter's last flush go nowhere."""
+def silence_closed_output(stream: TextIO | None = None) -> None:
+    """After a closed pipe: let the last flush of `stream` (standard output) go nowhere."""
     null = os.open(os.devnull, os.O_WRONLY)
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, (stream or sys.stdout).fileno())
 
 
 def printable(text: str) -> str:
