@@ -7,6 +7,7 @@ import pytest
 from DicomAnalysisLib.segmentation import morphology as morph
 from DicomAnalysisLib.segmentation.coarse import CoarseGrid
 from DicomAnalysisLib.segmentation.contact import divide, profile
+from DicomAnalysisLib.volume import StackGeometry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -15,23 +16,29 @@ from scipy import ndimage as ndi
 stacks = hnp.arrays(bool, st.tuples(st.integers(1, 3), st.integers(3, 12), st.integers(3, 12)))
 
 
+def grid_of(rows: int, columns: int, factor: int, slices: int = 3, depth: int = 1) -> CoarseGrid:
+    return CoarseGrid(slices, rows, columns, factor, depth, 2.0, 2.0)
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 5), st.integers(1, 23), st.integers(1, 23), st.sampled_from(["int16", "float32"]))
-def test_block_means(factor, rows, columns, dtype):
+@given(
+    st.integers(1, 5), st.integers(1, 3), st.integers(1, 23), st.integers(1, 23), st.sampled_from(["int16", "float32"])
+)
+def test_block_means(factor, depth, rows, columns, dtype):
     factor = min(factor, rows, columns)
-    grid = CoarseGrid(rows, columns, factor, 2.0)
-    voxels = np.random.default_rng(rows * 31 + columns).integers(-3024, 3071, (3, rows, columns)).astype(dtype)
+    grid = grid_of(rows, columns, factor, 5, depth)
+    voxels = np.random.default_rng(rows * 31 + columns).integers(-3024, 3071, (5, rows, columns)).astype(dtype)
     means = grid.block_means(voxels, floor=-1024)
-    for j in range(grid.shape[0]):
-        for i in range(grid.shape[1]):
-            block = np.maximum(voxels[:, j * factor : (j + 1) * factor, i * factor : (i + 1) * factor], -1024)
-            np.testing.assert_allclose(means[:, j, i], block.mean((1, 2), dtype=np.float64), atol=0.51)
+    assert means.shape == grid.shape
+    for k, j, i in np.ndindex(*grid.shape):
+        block = voxels[k * depth : (k + 1) * depth, j * factor : (j + 1) * factor, i * factor : (i + 1) * factor]
+        np.testing.assert_allclose(means[k, j, i], np.maximum(block, -1024).mean(dtype=np.float64), atol=0.51)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 6), stacks)
 def test_refining_disjoint_masks_stays_disjoint(factor, masks):
-    grid = CoarseGrid(masks.shape[1] * factor, masks.shape[2] * factor - min(1, factor - 1), factor, 2.0)
+    grid = grid_of(masks.shape[1] * factor, masks.shape[2] * factor - min(1, factor - 1), factor)
     for mask in masks:
         fine, rest = grid.refine(mask), grid.refine(~mask)
         assert fine.shape == (grid.rows, grid.columns)
@@ -42,7 +49,7 @@ def test_refining_disjoint_masks_stays_disjoint(factor, masks):
 def test_refining_is_linear_interpolation():
     mask = np.zeros((4, 4), bool)
     mask[1:3, 1:3] = True
-    grid = CoarseGrid(16, 16, 4, 2.0)
+    grid = grid_of(16, 16, 4)
     expected = ndi.zoom(mask.astype(float), 4, order=1, grid_mode=True, mode="nearest") > 0.5 + 1e-9
     np.testing.assert_array_equal(grid.refine(mask), expected)
     np.testing.assert_array_equal(grid.refine(mask, slice(3, 9)), expected[3:9])
@@ -50,15 +57,30 @@ def test_refining_is_linear_interpolation():
 
 def test_repeat_and_any_in_block_undo_each_other():
     mask = np.random.default_rng(3).random((5, 6)) > 0.6
-    grid = CoarseGrid(14, 17, 3, 2.0)
+    grid = grid_of(14, 17, 3)
     np.testing.assert_array_equal(grid.any_in_block(grid.repeat(mask)), mask)
 
 
 @pytest.mark.parametrize(("spacing", "factor"), [(0.25, 8), (0.488, 4), (0.7, 3), (0.977, 3), (1.37, 2), (2.5, 1)])
 def test_blocks_are_two_to_three_millimetres(spacing, factor):
-    grid = CoarseGrid.of((10, 512, 512), (spacing, spacing))
+    grid = CoarseGrid.of((10, 512, 512), stack(spacing, [5.0 * k for k in range(10)]))
     assert grid.factor == factor
     assert grid.pixel_mm <= 3.0
+
+
+@pytest.mark.parametrize(("slice_mm", "depth"), [(0.5, 5), (0.625, 4), (1.0, 2), (1.25, 2), (2.0, 1), (5.0, 1)])
+def test_thin_slices_are_taken_together(slice_mm, depth):
+    grid = CoarseGrid.of((11, 512, 512), stack(0.5, [slice_mm * k for k in range(11)]))
+    assert grid.depth == depth
+    assert [k for layer in range(grid.shape[0]) for k in grid.layer_slices(layer)] == list(range(11))
+
+
+def test_unevenly_spaced_slices_stay_single():
+    assert CoarseGrid.of((4, 512, 512), stack(0.5, [0, 1, 2, 4])).depth == 1
+
+
+def stack(pixel: float, places: list[float]) -> StackGeometry:
+    return StackGeometry([1, 0, 0], [0, 1, 0], (pixel, pixel), [[0, 0, z] for z in places])
 
 
 def octagon(steps: int) -> np.ndarray:

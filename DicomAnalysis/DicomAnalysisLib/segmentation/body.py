@@ -47,13 +47,13 @@ class Separation:
         With cavities (lungs, airways, bowel) filled.
     dense_support : array of bool
         Support as dense as tissue; foam and cloth are found later.
-    contact_slices : tuple of int
-        Slices where patient and support touch and the border was drawn midway.
+    contact_layers : tuple of int
+        Layers where patient and support touch and the border was drawn midway.
     """
 
     patient: np.ndarray
     dense_support: np.ndarray
-    contact_slices: tuple[int, ...]
+    contact_layers: tuple[int, ...]
 
 
 def separate(means: np.ndarray, grid: CoarseGrid, levels: BodyThresholds, frame: StackFrame) -> Separation:
@@ -79,7 +79,7 @@ def separate(means: np.ndarray, grid: CoarseGrid, levels: BodyThresholds, frame:
     rest = dense & ~inside
     labels, count = ndi.label(rest)
     shell = _enclosing_shells(labels, count, dense, inside, int(BROAD_MM / grid.pixel_mm))
-    detail, joint = _classify_rest(labels, count, dense, inside, grid, frame.slice_mm)
+    detail, joint = _classify_rest(labels, count, dense, inside, grid)
     detail, joint = detail | shell, joint & ~shell
     patient = inside | detail[labels]
     contact: tuple[int, ...] = ()
@@ -89,7 +89,7 @@ def separate(means: np.ndarray, grid: CoarseGrid, levels: BodyThresholds, frame:
         along = profile(known, frame.shifts) & dense & ~core
         patient &= ~along  # a rail pressed to the cheek lies within the closed outline, too
         joined |= along
-        to_patient, contact = divide(joined, patient & ~joined, joined & (known | along), grid.pixel_mm, frame.slice_mm)
+        to_patient, contact = divide(joined, patient & ~joined, joined & (known | along), grid.pixel_mm, grid.layer_mm)
         patient |= to_patient
         patient |= joined & morph.dilate(to_patient, grid.steps(DOUBT_MM))
     patient = morph.fill_holes(patient)
@@ -106,7 +106,7 @@ def _with_lungs(core: np.ndarray, dense_or_lung: np.ndarray, grid: CoarseGrid) -
 
 
 def _classify_rest(
-    labels: np.ndarray, count: int, dense: np.ndarray, inside: np.ndarray, grid: CoarseGrid, slice_mm: float
+    labels: np.ndarray, count: int, dense: np.ndarray, inside: np.ndarray, grid: CoarseGrid
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which leftover pieces are details of the patient, and which join patient and support.
 
@@ -118,7 +118,7 @@ def _classify_rest(
     broad = np.zeros(count + 1, bool)
     broad[labels[morph.erode(dense, grid.steps(BROAD_MM))]] = True
     far = ~morph.dilate(inside, grid.steps(DETAIL_REACH_MM))
-    block_ml = grid.pixel_mm**2 * slice_mm / 1000
+    block_ml = grid.pixel_mm**2 * grid.layer_mm / 1000
     reaches = np.bincount(labels[far], minlength=count + 1) * block_ml > FAR_ML
     detail = touch & broad & ~reaches
     joint = touch & broad & reaches

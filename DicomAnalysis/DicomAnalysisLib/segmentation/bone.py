@@ -35,9 +35,10 @@ def segment_bone(voxels: np.ndarray, patient: np.ndarray, grid: CoarseGrid, leve
     that are in the mask: HU alone does not tell them from bone.
     """
     inside = morph.dilate(patient, 1)
+    layers = np.flatnonzero(patient.any((1, 2)))
     counts = 0
-    for k in np.flatnonzero(patient.any((1, 2))):
-        plane = voxels[k][grid.refine(inside[k])]
+    for layer in layers:
+        plane = voxels[layer * grid.depth][grid.refine(inside[layer])]
         values, found = integer_histogram(np.rint(plane[::7]), int(levels.soft) + 60, 2000, 8)
         counts = counts + found
     out = np.zeros(voxels.shape, bool)
@@ -45,6 +46,8 @@ def segment_bone(voxels: np.ndarray, patient: np.ndarray, grid: CoarseGrid, leve
         return out
     _, boundaries = kmeans_1d(values, counts, 2)
     threshold = float(np.clip(boundaries[0] if len(boundaries) else LOWEST_BONE_HU, LOWEST_BONE_HU, HIGHEST_BONE_HU))
-    for k in np.flatnonzero(patient.any((1, 2))):
-        out[k] = (voxels[k] > threshold) & grid.refine(inside[k])
+    for layer in layers:
+        where = grid.refine(inside[layer])
+        for k in grid.layer_slices(layer):
+            np.logical_and(voxels[k] > threshold, where, out=out[k])
     return out

@@ -13,57 +13,81 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..volume import StackGeometry
+
 TARGET_MM, LARGEST_MM = 2.0, 3.0
+LAYER_MM = 2.5
 AIR_HU = -1000
-_CHUNK = 8
 
 
 @dataclass(frozen=True)
 class CoarseGrid:
-    """Blocks of `factor` x `factor` pixels of every slice.
+    """Blocks of `factor` x `factor` pixels in layers of `depth` slices.
 
     Parameters
     ----------
-    rows, columns : int
-        Size of a full slice.
-    factor : int
-        Block edge in pixels.
+    slices, rows, columns : int
+        Size of the volume.
+    factor, depth : int
+        Block edge in pixels, and in slices.
     pixel_mm : float
-        Block edge in mm (the larger of the two directions).
+        Block edge in the plane, mm (the larger of the two directions).
+    layer_mm : float
+        Distance between layers, mm.
     """
 
+    slices: int
     rows: int
     columns: int
     factor: int
+    depth: int
     pixel_mm: float
+    layer_mm: float
 
     @classmethod
-    def of(cls, shape: tuple[int, int, int], pixel_spacing: tuple[float, float]) -> CoarseGrid:
-        """Grid whose blocks are about 2 mm wide; up to 3 mm where three pixels fit, as in scans of the trunk."""
-        pixel = max(pixel_spacing)
+    def of(cls, shape: tuple[int, int, int], geometry: StackGeometry) -> CoarseGrid:
+        """Grid whose blocks are about 2 mm wide; up to 3 mm where three pixels fit, as in scans of the trunk.
+
+        Thin slices are taken together up to 2.5 mm; unevenly spaced ones stay single.
+        """
+        pixel = max(geometry.pixel_spacing)
         factor = max(1, round(TARGET_MM / pixel), min(3, int(LARGEST_MM / pixel)))
         factor = min(factor, shape[1], shape[2])
-        return cls(shape[1], shape[2], factor, factor * max(pixel_spacing))
+        slice_mm = max(geometry.slice_spacing, 0.1)
+        depth = max(1, int(LAYER_MM / slice_mm)) if len(geometry) > 1 and geometry.is_regular else 1
+        return cls(*shape, factor, depth, factor * pixel, depth * slice_mm)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Blocks per slice; blocks at the far edges may be smaller."""
-        return -(-self.rows // self.factor), -(-self.columns // self.factor)
+    def shape(self) -> tuple[int, int, int]:
+        """Layers and blocks; those at the far ends may be smaller."""
+        return -(-self.slices // self.depth), -(-self.rows // self.factor), -(-self.columns // self.factor)
+
+    @property
+    def first_slices(self) -> np.ndarray:
+        """First slice of each layer."""
+        return np.arange(0, self.slices, self.depth)
+
+    def layer_slices(self, layer: int) -> range:
+        """The slices of a layer."""
+        return range(layer * self.depth, min((layer + 1) * self.depth, self.slices))
 
     def steps(self, millimetres: float) -> int:
         """Number of blocks, at least one, nearest to a length in mm."""
         return max(1, round(millimetres / self.pixel_mm))
 
     def block_means(self, voxels: np.ndarray, floor: float = AIR_HU - 24) -> np.ndarray:
-        """Mean HU of every block, rounded to int16, shape (k, *self.shape).
+        """Mean HU of every block, rounded to int16, shape `self.shape`.
 
         Values below `floor` (padding, −3024) count as `floor`.
         """
-        out = np.empty((len(voxels), *self.shape), np.int16)
-        for start in range(0, len(voxels), _CHUNK):
-            chunk = np.maximum(voxels[start : start + _CHUNK], np.asarray(floor, voxels.dtype))
-            sums = _phase_sums(_phase_sums(chunk, self.factor, 1), self.factor, 2)
-            np.rint(sums / self._pixels_per_block(), out=out[start : start + _CHUNK], casting="unsafe")
+        out = np.empty(self.shape, np.int16)
+        pixels = self._pixels_per_block()
+        for layer, plane in enumerate(out):
+            slices = self.layer_slices(layer)
+            chunk = np.maximum(voxels[slices.start : slices.stop], np.asarray(floor, voxels.dtype))
+            layer_sum = chunk.sum(axis=0, dtype=np.int32 if chunk.dtype.kind in "iu" else np.float32)
+            sums = _phases(_phases(layer_sum, self.factor, 0, np.add), self.factor, 1, np.add)
+            np.rint(sums / (pixels * len(slices)), out=plane, casting="unsafe")
         return out
 
     def any_in_block(self, mask: np.ndarray) -> np.ndarray:
@@ -72,11 +96,11 @@ class CoarseGrid:
         return _phases(rows, self.factor, 1, np.logical_or)
 
     def refine(self, mask: np.ndarray, row_range: slice = slice(None)) -> np.ndarray:
-        """One coarse slice (bool) at full resolution: linear interpolation, cut at one half.
+        """One layer (bool) at full resolution in the plane: linear interpolation, cut at one half.
 
         Parameters
         ----------
-        mask : array of bool, shape `self.shape`
+        mask : array of bool, shape `self.shape[1:]`
         row_range : slice
             Full-resolution rows wanted.
         """
@@ -86,20 +110,14 @@ class CoarseGrid:
         return _interpolate(tall, self.factor, 1, self.columns) > 2 * self.factor**2
 
     def repeat(self, mask: np.ndarray) -> np.ndarray:
-        """One coarse slice at full resolution, every pixel as its block."""
+        """One layer at full resolution in the plane, every pixel as its block."""
         wide = np.repeat(mask, self.factor, axis=1)[:, : self.columns]
         return np.repeat(wide, self.factor, axis=0)[: self.rows]
 
     def _pixels_per_block(self) -> np.ndarray:
-        rows = np.minimum(self.factor, self.rows - self.factor * np.arange(self.shape[0]))
-        columns = np.minimum(self.factor, self.columns - self.factor * np.arange(self.shape[1]))
+        rows = np.minimum(self.factor, self.rows - self.factor * np.arange(self.shape[1]))
+        columns = np.minimum(self.factor, self.columns - self.factor * np.arange(self.shape[2]))
         return (rows[:, None] * columns).astype(np.float32)
-
-
-def _phase_sums(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
-    """Sums of `factor` neighbours along an axis; int32 for whole numbers."""
-    wide = values.astype(np.int32 if values.dtype.kind in "iu" else np.float32, copy=False)
-    return _phases(wide, factor, axis, np.add)
 
 
 def _phases(values: np.ndarray, factor: int, axis: int, combine: np.ufunc) -> np.ndarray:

@@ -51,7 +51,7 @@ def patient_core(dense: np.ndarray, means: np.ndarray, grid: CoarseGrid, frame: 
     # The main part is patient whatever it is made of: a plastic skull has little soft tissue.
     main = int(np.argmax(np.where(thick_size > 0, size + 10 * soft_size, 0) if thick_size.any() else deep_size))
     soft_share = soft_size / np.maximum(size, 1)
-    volume_ml = size * grid.pixel_mm**2 * frame.slice_mm / 1000
+    volume_ml = size * grid.pixel_mm**2 * grid.layer_mm / 1000
     chosen = (thick_size > 0) & (soft_share >= THICK_SOFT_SHARE)
     chosen |= (deep_size > 0) & (soft_share >= LIMB_SOFT_SHARE) & (volume_ml >= min(SMALLEST_LIMB_ML, volume_ml[main]))
     chosen[main] = size[main] > 0

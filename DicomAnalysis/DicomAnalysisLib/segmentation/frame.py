@@ -19,16 +19,13 @@ class StackFrame:
 
     Attributes
     ----------
-    slice_mm : float
-        Distance between slices along their normal.
-    shifts : array of int, shape (k, 2)
+    shifts : array of int, shape (layers, 2)
         How far a line along the scanner's axis has moved, in rows and columns of blocks,
-        from the first slice to each slice.
+        from the first layer to each layer.
     down : tuple of float or None
         Direction of gravity as (rows, columns); None where it points out of the slices.
     """
 
-    slice_mm: float
     shifts: np.ndarray
     down: tuple[float, float] | None
 
@@ -40,7 +37,6 @@ class StackFrame:
         gravity = np.array(_DOWN_LPS.get(position, _DOWN_LPS["S"]))
         down = (float(gravity @ geometry.column_direction), float(gravity @ geometry.row_direction))
         return cls(
-            slice_mm=max(geometry.slice_spacing, 0.1),
             shifts=_axis_shifts(volume, grid),
             down=down if max(map(abs, down)) > 0.5 else None,
         )
@@ -48,7 +44,7 @@ class StackFrame:
 
 def _axis_shifts(volume: Volume, grid: CoarseGrid) -> np.ndarray:
     """Zeros where the slices are not roughly across the axis (coronal or sagittal reformats)."""
-    geometry = volume.geometry
+    geometry = volume.geometry.select(grid.first_slices)
     normal = geometry.normal
     if abs(normal @ _SCANNER_AXIS) < 0.5:
         return np.zeros((len(geometry), 2), int)

@@ -46,7 +46,7 @@ def support_region(
     grid: CoarseGrid,
     levels: BodyThresholds,
     block_ml: np.ndarray,
-    streak_slices: np.ndarray,
+    streak_layers: np.ndarray,
 ) -> SupportRegion:
     """Find all support on the coarse grid.
 
@@ -55,10 +55,10 @@ def support_region(
     means : array of int16, shape (k, J, I)
     separation : Separation
     grid, levels : CoarseGrid, BodyThresholds
-    block_ml : array of shape (k,)
-        Volume of a block in each slice, ml.
-    streak_slices : array of bool, shape (k,)
-        Slices that metal may fill with streaks.
+    block_ml : array of shape (layers,)
+        Volume of a block in each layer, ml.
+    streak_layers : array of bool, shape (layers,)
+        Layers that metal may fill with streaks.
     """
     guard = morph.dilate(separation.patient, grid.steps(GUARD_MM))
     light = means <= levels.tissue  # half a slice of chin or vertex looks like foam
@@ -73,8 +73,8 @@ def support_region(
     smallest = min(SMALLEST_PIECE_ML, 100 / grid.pixel_mm**2 * float(block_ml.sum()))
     kept = volume >= smallest
     kept[0] = False
-    if streak_slices.any():
-        kept &= ~_streaks(labels, count, means, ndi.binary_dilation(streak_slices, iterations=2))
+    if streak_layers.any():
+        kept &= ~_streaks(labels, count, means, ndi.binary_dilation(streak_layers, iterations=2))
     region = kept[labels]
     return SupportRegion(region, morph.erode(region, 1), guard, int(np.count_nonzero(kept)))
 
@@ -98,10 +98,13 @@ def draw(
     out[...] = False
     # Interpolated, `near` and the guard add up to at most one: above one half they cannot overlap.
     near = morph.dilate(support.region, 1) & ~support.guard
-    for k in np.flatnonzero(support.region.any((1, 2))):
-        rows = _row_range(near[k], grid)
-        np.logical_and(grid.refine(near[k], rows), voxels[k, rows] > border_level, out=out[k, rows])
-        out[k, rows] |= grid.repeat(support.core[k])[rows]
+    for layer in np.flatnonzero(support.region.any((1, 2))):
+        rows = _row_range(near[layer], grid)
+        border = grid.refine(near[layer], rows)
+        inner = grid.repeat(support.core[layer])[rows]
+        for k in grid.layer_slices(layer):
+            np.logical_and(border, voxels[k, rows] > border_level, out=out[k, rows])
+            out[k, rows] |= inner
     return out
 
 
@@ -110,15 +113,15 @@ def _row_range(mask: np.ndarray, grid: CoarseGrid) -> slice:
     return slice(max(0, (rows[0] - 1) * grid.factor), min(grid.rows, (rows[-1] + 2) * grid.factor))
 
 
-def _streaks(labels: np.ndarray, count: int, means: np.ndarray, slices: np.ndarray) -> np.ndarray:
+def _streaks(labels: np.ndarray, count: int, means: np.ndarray, layers: np.ndarray) -> np.ndarray:
     """Which pieces are streaks fanning out from metal: light, and only where metal is.
 
-    A holder is either denser or goes on beyond the slices that hold metal.
+    A holder is either denser or goes on beyond the layers that hold metal.
     """
     elsewhere = np.zeros(count + 1, bool)
-    elsewhere[labels[~slices]] = True
-    if elsewhere[1:].all() or not (~slices).any():
+    elsewhere[labels[~layers]] = True
+    if elsewhere[1:].all() or not (~layers).any():
         return np.zeros(count + 1, bool)
-    total = np.bincount(labels[slices].ravel(), means[slices].ravel(), minlength=count + 1)
-    size = np.bincount(labels[slices].ravel(), minlength=count + 1)
+    total = np.bincount(labels[layers].ravel(), means[layers].ravel(), minlength=count + 1)
+    size = np.bincount(labels[layers].ravel(), minlength=count + 1)
     return ~elsewhere & (total / np.maximum(size, 1) < STREAK_MEAN_HU)

@@ -91,9 +91,9 @@ def measure_piece(volume: Volume, index: np.ndarray, where: str) -> Piece:
 
 def _count_components(volume: Volume, mask: np.ndarray) -> int:
     """Connected pieces of a large mask, counted on blocks that hold any of it."""
-    grid = CoarseGrid.of(volume.shape, volume.geometry.pixel_spacing)
-    blocks = np.zeros((len(mask), *grid.shape), bool)
+    grid = CoarseGrid.of(volume.shape, volume.geometry)
+    blocks = np.zeros(grid.shape, bool)
     for k, plane in enumerate(mask):
         if plane.any():
-            blocks[k] = grid.any_in_block(plane)
+            blocks[k // grid.depth] |= grid.any_in_block(plane)
     return int(ndi.label(blocks, structure=np.ones((3, 3, 3), bool))[1])

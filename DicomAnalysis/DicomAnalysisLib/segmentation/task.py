@@ -78,7 +78,7 @@ def segment(
         device="cpu",
         seconds=round(time.perf_counter() - start, 3),
         warnings=tuple(analysis.warnings),
-        uncertain_slices=analysis.separation.contact_slices if "headrest" in options.tasks else (),
+        uncertain_slices=analysis.contact_slices if "headrest" in options.tasks else (),
         details=analysis.details(options),
     )
 
@@ -109,7 +109,7 @@ class _Analysis:
 
     def __init__(self, volume: Volume, report: Progress) -> None:
         self.volume = volume
-        self.grid = CoarseGrid.of(volume.shape, volume.geometry.pixel_spacing)
+        self.grid = CoarseGrid.of(volume.shape, volume.geometry)
         self.means = self.grid.block_means(volume.voxels)
         report(0.25, "patient")
         self.levels: BodyThresholds = body_thresholds(self.means)
@@ -131,6 +131,7 @@ class _Analysis:
             "support_threshold_hu": round(levels.support, 1),
             "tissue_threshold_hu": round(levels.tissue, 1),
             "block_pixels": self.grid.factor,
+            "block_slices": self.grid.depth,
         }
         if "metal" in options.tasks:
             found |= {
@@ -143,20 +144,28 @@ class _Analysis:
     def coarse_index(self, flat: np.ndarray) -> np.ndarray:
         """Flat indices on the coarse grid of flat voxel indices."""
         k, j, i = np.unravel_index(flat, self.volume.shape)
-        factor, (rows, columns) = self.grid.factor, self.grid.shape
-        return (k * rows + j // factor) * columns + i // factor
+        factor, (_, rows, columns) = self.grid.factor, self.grid.shape
+        return (k // self.grid.depth * rows + j // factor) * columns + i // factor
+
+    @property
+    def contact_slices(self) -> tuple[int, ...]:
+        """Slices of the layers in which patient and support touch."""
+        return tuple(k for layer in self.separation.contact_layers for k in self.grid.layer_slices(layer))
 
 
 def _headrest(analysis: _Analysis, options: SegmentationOptions, report: Progress) -> Segment:  # noqa: ARG001
     report(0.5, "headrest")
     volume, grid, levels = analysis.volume, analysis.grid, analysis.levels
-    block_ml = volume.voxel_volumes_ml() * grid.factor**2
-    streaks = analysis.candidates.slices_above(2500.0)
+    if not analysis.separation.patient.any():
+        mask = np.zeros(volume.shape, bool)
+        return Segment(HEADREST, mask, measure_mask(volume, mask, components=0))
+    block_ml = np.add.reduceat(volume.voxel_volumes_ml(), grid.first_slices) * grid.factor**2
+    streaks = np.logical_or.reduceat(analysis.candidates.slices_above(2500.0), grid.first_slices)
     support = support_region(analysis.means, analysis.separation, grid, levels, block_ml, streaks)
     mask = draw(volume.voxels, support, grid, levels, np.empty(volume.shape, bool))
-    if analysis.separation.contact_slices:
+    if analysis.contact_slices:
         analysis.warnings.append(
-            f"Patient and support touch in slices {_ranges(analysis.separation.contact_slices)} (counted from 1); "
+            f"Patient and support touch in slices {_ranges(analysis.contact_slices)} (counted from 1); "
             "the border there is drawn midway and in doubt left to the patient: look at these slices."
         )
     return Segment(HEADREST, mask, measure_mask(volume, mask, components=support.pieces))
