@@ -121,7 +121,7 @@ class StackGeometry:
     def is_regular(self) -> bool:
         """Whether one affine (sheared or not) puts every slice within 0.1 mm of where it was acquired."""
         expected = self.positions[0] + np.arange(len(self))[:, None] * self.slice_step
-        return bool(np.abs(self.positions - expected).max() <= POSITION_TOLERANCE_MM)
+        return bool(np.linalg.norm(self.positions - expected, axis=1).max() <= POSITION_TOLERANCE_MM)
 
     @property
     def ijk_to_lps(self) -> np.ndarray:

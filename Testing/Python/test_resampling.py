@@ -8,7 +8,7 @@ import pytest
 from DicomAnalysisLib.errors import GeometryError
 from DicomAnalysisLib.preprocessing.resampling import RegularGrid, to_regular_grid
 from DicomAnalysisLib.volume import POSITION_TOLERANCE_MM, StackGeometry, Volume
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 ROWS, COLUMNS = 5, 6
@@ -61,6 +61,7 @@ stacks = st.builds(
 
 
 @given(stacks)
+@example(make_geometry([0.6875, 0.6875, 0.40625, 0.6875, 0.6875], euler=(0.0, 28.0, 0.0)))
 @settings(max_examples=60, deadline=None)
 def test_voxels_of_any_stack_are_in_their_place(geometry):
     volume = volume_of(geometry)
