@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from DicomAnalysisLib.dicom.reader import read_series, read_volume
+from DicomAnalysisLib.dicom.sources import open_source
 from DicomAnalysisLib.errors import TaskError, UsageError
 from DicomAnalysisLib.phantom import make_body_phantom, make_head_phantom
 from DicomAnalysisLib.segmentation import SegmentationOptions, segment
 from DicomAnalysisLib.volume import SeriesIdentity, StackGeometry, Volume
+from scipy import ndimage as ndi
 
 HEADREST = SegmentationOptions(tasks=("headrest",))
 PHANTOMS = {
@@ -135,3 +138,47 @@ def test_progress_is_reported():
     segment(make_head_phantom((20, 128, 128), (7.5, 1.8, 1.8)).volume, progress=lambda share, stage: seen.append(share))
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
+
+
+def test_lungs_and_thin_chest_walls_stay_with_the_patient(shared_data):
+    """17 patients, one slice each: inside the body's filled outline nothing is headrest."""
+    seen = 0
+    for series in open_source(shared_data / "cohort-tcga-luad-single-slices").series():
+        volume = read_series(series)[0]
+        plane = volume.voxels[0]
+        pieces, _ = ndi.label(ndi.binary_opening(ndi.binary_fill_holes(plane > -300), iterations=8))
+        body = pieces == np.argmax(np.bincount(pieces.ravel())[1:]) + 1
+        mask = segment(volume, HEADREST).segment("Headrest").mask[0]
+        assert (mask & ndi.binary_erosion(body, iterations=4)).sum() <= 20, series.identity.series_uid
+        seen += 1
+    assert seen == 17
+
+
+def test_lungs_cut_by_the_field_of_view(shared_data):
+    """A chest of which only the middle is imaged: lungs reach the edge and are no pad."""
+    volume = read_volume(shared_data / "chest-lidc314-implicit")
+    part = Volume(np.ascontiguousarray(volume.voxels[:, 110:-150, 110:-110]), volume.geometry)
+    lung = (part.voxels < -600) & (part.voxels > -950)
+    lung[:, :55] = False  # in front of the chest there is a blanket
+    assert (segment(part, HEADREST).segment("Headrest").mask & lung).sum() <= 0.002 * lung.sum()
+
+
+def test_a_table_top_pressed_into_the_back(shared_data):
+    """The table of a real scan moved up by 12 mm, into the patient, who displaces it."""
+    name = "abdomen-acrin001-t0"
+    volume = read_volume(shared_data / name)
+    reference = np.load(shared_data / name / "reference-patient.npz")
+    uids = [str(uid) for uid in reference["sop_instance_uids"]]
+    shape = tuple(int(n) for n in reference["shape"])
+    stored = np.unpackbits(reference["mask"])[: int(np.prod(shape))].reshape(shape).astype(bool)
+    patient = stored[[uids.index(uid) for uid in volume.sop_instance_uids]]
+    air = ndi.binary_dilation(patient, np.ones((1, 9, 9)))
+    table = np.where(air, -1000, volume.voxels)
+    rows = round(12 / volume.geometry.pixel_spacing[0])
+    moved = np.full_like(table, -1000)
+    moved[:, :-rows] = table[:, rows:]
+    pressed = np.where(patient, volume.voxels, moved).astype(np.int16)
+    mask = segment(volume.with_voxels(pressed), HEADREST).segment("Headrest").mask
+    support = (pressed > -500) & ~ndi.binary_dilation(patient, np.ones((1, 9, 9)))
+    assert (mask & ndi.binary_erosion(patient, np.ones((1, 5, 5)))).sum() <= 200e-6 * patient.sum()
+    assert (mask & support).sum() >= 0.97 * support.sum()

@@ -20,21 +20,14 @@ from .coarse import CoarseGrid
 from .contact import divide, profile
 from .core import OPENING_MM, patient_core
 from .frame import StackFrame
+from .leftovers import DETAIL_REACH_MM, below, classify
 from .lungs import find_lungs
 from .thresholds import BodyThresholds
 
-BROAD_MM = 4.0
-"""Half the width that an ear or nose has somewhere and a sheet has not."""
 CLOSING_MM = 8.0
 """Nostrils, mouth and skin folds narrower than twice this belong to the patient's inside."""
-DETAIL_REACH_MM = 22.0
-"""An ear reaches about 20 mm away from the head."""
 DOUBT_MM = 3.0
 """Where patient and support press on each other, this much of the support is left with the patient."""
-SHELL_FILL = 0.5
-"""A dry or plastic skull is filled to less than this share; a head fills a frame to more."""
-FAR_ML = 4.0
-"""A nose tip puts a millilitre or so beyond that reach; a rail or shell puts more."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +71,15 @@ def separate(means: np.ndarray, grid: CoarseGrid, levels: BodyThresholds, frame:
     inside = morph.fill_holes(morph.closing(core, grid.steps(CLOSING_MM)))
     rest = dense & ~inside
     labels, count = ndi.label(rest)
-    shell = _enclosing_shells(labels, count, dense, inside, int(BROAD_MM / grid.pixel_mm))
-    detail, joint = _classify_rest(labels, count, dense, inside, grid)
-    detail, joint = detail | shell, joint & ~shell
-    patient = inside | detail[labels]
+    found = classify(labels, count, dense, inside, grid, frame)
+    detail = found.detail[labels]
+    patient = inside | detail
     contact: tuple[int, ...] = ()
-    if joint.any():
-        joined = joint[labels]
-        known = rest & ~detail[labels] & (~joined | ~morph.dilate(inside, grid.steps(DETAIL_REACH_MM)))
+    if found.joint.any():
+        joined = found.joint[labels]
+        known = rest & ~detail & (~joined | ~morph.dilate(inside, grid.steps(DETAIL_REACH_MM)))
+        if found.under.any():
+            known |= found.under[labels] & below(inside, grid, frame) & ~morph.dilate(inside, 1)
         along = profile(known, frame.shifts) & dense & ~core
         patient &= ~along  # a rail pressed to the cheek lies within the closed outline, too
         joined |= along
@@ -103,47 +97,3 @@ def _with_lungs(core: np.ndarray, dense_or_lung: np.ndarray, grid: CoarseGrid) -
     chosen[labels[core]] = True
     chosen[0] = False
     return chosen[labels] | core
-
-
-def _classify_rest(
-    labels: np.ndarray, count: int, dense: np.ndarray, inside: np.ndarray, grid: CoarseGrid
-) -> tuple[np.ndarray, np.ndarray]:
-    """Which leftover pieces are details of the patient, and which join patient and support.
-
-    Returns two bool arrays over the labels.
-    """
-    touch = morph.touching(labels, count, inside)
-    if not touch.any():
-        return touch, touch
-    broad = np.zeros(count + 1, bool)
-    broad[labels[morph.erode(dense, grid.steps(BROAD_MM))]] = True
-    far = ~morph.dilate(inside, grid.steps(DETAIL_REACH_MM))
-    block_ml = grid.pixel_mm**2 * grid.layer_mm / 1000
-    reaches = np.bincount(labels[far], minlength=count + 1) * block_ml > FAR_ML
-    detail = touch & broad & ~reaches
-    joint = touch & broad & reaches
-    detail[0] = joint[0] = False
-    return detail, joint
-
-
-def _enclosing_shells(
-    labels: np.ndarray, count: int, dense: np.ndarray, inside: np.ndarray, wall_steps: int
-) -> np.ndarray:
-    """Which leftover pieces are a skull around a core that fills it only in part (plastic and dry skulls).
-
-    A thick-walled piece that closes around the core in some slice is one. A frame or a
-    blanket around a real head is not: there the head fills what is enclosed.
-    """
-    shell = np.zeros(count + 1, bool)
-    sizes = np.bincount(labels[morph.erode(dense, wall_steps)], minlength=count + 1)
-    sizes[0] = 0
-    boxes = ndi.find_objects(labels)
-    for label in np.argsort(-sizes)[:3]:
-        if sizes[label] == 0:
-            break
-        box = boxes[label - 1]
-        wall = labels[box] == label
-        hollow = morph.fill_holes(np.pad(wall, ((0, 0), (1, 1), (1, 1))))[:, 1:-1, 1:-1] & ~wall
-        held = int((inside[box] & hollow).sum())
-        shell[label] = 0 < held < SHELL_FILL * hollow.sum()
-    return shell
