@@ -82,8 +82,9 @@ def parse_address(text: str) -> Address:
 
 def redirect_target(url: str, location: str) -> tuple[str, tuple[str, str, int] | None]:
     """Where a redirection leads: the address, and its origin (None where that is no web address)."""
-    target = urljoin(url, location)
+    target = location
     try:
+        target = urljoin(url, location)
         parts = urlsplit(target)
         port = parts.port or {"https": 443, "http": 80}[parts.scheme]
     except (ValueError, KeyError):

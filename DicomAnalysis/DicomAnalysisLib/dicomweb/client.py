@@ -158,6 +158,7 @@ class DicomWeb:
         """
         with self._open_objects(path) as answer:
             limit = objects * (self.max_object_bytes + 64 * 1024)
+            answer.refuse_if_longer(limit)
             if answer.content_type == MULTIPART:
                 reader = MultipartReader(answer.chunks(limit), answer.boundary, shown(answer.url))
                 yield Retrieved(reader.parts(), answer.length or 0)

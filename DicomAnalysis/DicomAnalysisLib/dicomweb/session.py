@@ -49,7 +49,13 @@ def make_session(address: Address, credentials: Credentials | None, ca_bundle: P
         def proxy_manager_for(self, proxy: str, **keywords: object) -> object:
             return super().proxy_manager_for(proxy, ssl_context=context, **keywords)
 
-    session = requests.Session()
+    class PlainSession(requests.Session):
+        """Leaves redirections alone; requests would read their whole body, and parse what they say."""
+
+        def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+            return None
+
+    session = PlainSession()
     session.trust_env = False
     session.verify = str(ca_bundle) if ca_bundle else True
     session.proxies = {} if address.is_loopback else requests.utils.get_environ_proxies(str(address), None)

@@ -61,6 +61,16 @@ class Answer:
         self.length = int(announced) if announced.isascii() and announced.isdecimal() and len(announced) < 20 else None
         self.shows_its_end = self.length is not None or bool(response.raw.chunked)
 
+    def refuse_if_longer(self, limit: int) -> None:
+        """Refuse a body whose announced length is beyond `limit` bytes.
+
+        Raises
+        ------
+        BadResponseError
+        """
+        if (self.length or 0) > limit:
+            raise self._too_long(limit)
+
     def chunks(self, limit: int) -> Iterator[bytes]:
         """The body in pieces of at most `CHUNK` bytes.
 
@@ -71,8 +81,7 @@ class Answer:
         InterruptedTransferError
             If it ends before the announced length, or comes too slowly to go on.
         """
-        if (self.length or 0) > limit:
-            raise self._too_long(limit)
+        self.refuse_if_longer(limit)
         if self._response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
             msg = f"{shown(self.url)} answered with a compressed body that was not asked for."
             raise BadResponseError(msg)
