@@ -176,6 +176,9 @@ def test_a_database_is_described_without_opening_files(slicer_golden):
     assert copied.identity.modality == "CT"
     assert copied.identity.patient_id == "PLASTIC"
     assert copied.identity.series_description == "DERIVED dup+missing+mixed"
+    assert copied.identity.body_part == "BRAIN"
+    assert (copied.study_date, copied.study_description) == ("20150206", "1A TRAUMA/PLAIN HEAD DM")
+    assert copied.series_number == "201"
 
 
 def test_one_series_opens_its_own_files_only(database):
@@ -277,6 +280,23 @@ def test_the_applications_database(tmp_path):
     assert len(series.stacks[0]) == 4
     assert [(problem.path, problem.series_uid) for problem in source.problems] == [("", "1"), (gone, "1")]
     assert [one.identity.patient_id for one in source.series()] == ["A", "TEST"]
+
+
+def test_the_applications_list_is_read_from_its_file(database):
+    class InUse:
+        databaseFilename = str(database / "ctkDICOM.sql")  # noqa: N815
+
+    assert ApplicationSource(InUse()).summaries() == open_source(database).summaries()
+
+
+def test_a_database_in_memory_is_asked_by_its_methods(tmp_path):
+    from standins.database import FolderDatabase
+
+    write_series(tmp_path, [(0, 0, z) for z in range(4)], SeriesDescription="Head", StudyDescription="CT of the head")
+    (summary,) = ApplicationSource(FolderDatabase(tmp_path)).summaries()
+    assert summary.identity.series_description == "Head"
+    assert summary.study_description == "CT of the head"
+    assert summary.files == 4
 
 
 def test_one_instance_is_enough_to_describe_a_series(tmp_path, monkeypatch):

@@ -17,19 +17,23 @@ from importlib import import_module
 _HOMES = {
     "NodeGrid": "grid",
     "NodeResults": "results",
+    "UndoPoint": "undo",
     "cleaned_volume_node": "volumes",
     "ct_series": "loading",
+    "find_curve": "curves",
     "find_results": "results",
     "grid_of_node": "grid",
     "load_files": "loading",
     "load_series": "loading",
     "node_to_volume": "volumes",
     "require_scalar_volume": "grid",
+    "result_to_nodes": "task",
     "result_to_segmentation_node": "segmentations",
     "result_to_table_node": "tables",
     "segment_node": "task",
     "segmentation_node_to_masks": "segmentations",
     "series_to_nodes": "loading",
+    "slice_maximum_curve": "curves",
     "volume_to_node": "volumes",
 }
 

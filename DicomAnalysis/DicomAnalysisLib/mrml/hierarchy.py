@@ -83,6 +83,11 @@ def place_result(scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLNode, source: s
     The result keeps a reference to its source (`SOURCE_ROLE`).
     """
     node.SetNodeReferenceID(SOURCE_ROLE, source.GetID())
+    place_beside(scene, node, source)
+
+
+def place_beside(scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode) -> None:
+    """Put a node under the study of another, or beside it where there is no study."""
     hierarchy = scene.GetSubjectHierarchyNode()
     item, source_item = item_of(hierarchy, node), item_of(hierarchy, source)
     study = hierarchy.GetItemAncestorAtLevel(source_item, _STUDY_LEVEL)

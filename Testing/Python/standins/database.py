@@ -12,6 +12,7 @@ class FolderDatabase:
     """The methods that the module calls, and no others."""
 
     isOpen = True  # noqa: N815 (a property of the real one)
+    databaseFilename = ""  # noqa: N815 (as that of a database in memory)
 
     def __init__(self, folder):
         import pydicom
@@ -22,9 +23,9 @@ class FolderDatabase:
 
     def _values(self, wanted, **where):
         found = [
-            str(getattr(header, wanted))
+            str(getattr(header, wanted, ""))
             for header in self._headers.values()
-            if all(str(getattr(header, name)) == value for name, value in where.items())
+            if all(str(getattr(header, name, "")) == value for name, value in where.items())
         ]
         return list(dict.fromkeys(found))
 
@@ -39,6 +40,12 @@ class FolderDatabase:
 
     def filesForSeries(self, uid):  # noqa: N802
         return [path for path, header in self._headers.items() if header.SeriesInstanceUID == uid]
+
+    def instancesForSeries(self, uid, hits=-1):  # noqa: N802
+        return self._values("SOPInstanceUID", SeriesInstanceUID=uid)[: hits if hits > 0 else None]
+
+    def fieldForStudy(self, field, uid):  # noqa: N802
+        return self._values(field, StudyInstanceUID=uid)[0]
 
     def fieldForSeries(self, field, uid):  # noqa: N802
         return self._values(field, SeriesInstanceUID=uid)[0]
