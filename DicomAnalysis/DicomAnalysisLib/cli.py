@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import logging
 import sys
-import warnings
 from collections.abc import Sequence
 
 from . import __version__
@@ -17,12 +15,13 @@ from .commands import MODULES
 from .commands.arguments import add_common
 from .commands.console import Console, silence_closed_output
 from .errors import DicomAnalysisError, UsageError
+from .logs import set_up_logging
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = make_parser().parse_args(argv)
-    _set_up_logging(arguments.verbose)
+    set_up_logging(arguments.verbose)
     console = Console(arguments.json)
     try:
         return arguments.run(arguments, console)
@@ -55,14 +54,6 @@ def make_parser() -> argparse.ArgumentParser:
         add_common(command)
         command.set_defaults(run=module.run)
     return parser
-
-
-def _set_up_logging(verbose: bool) -> None:
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, stream=sys.stderr)
-    if not verbose:
-        # Warnings of pydicom quote values of the header, patient names among them.
-        warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
-        logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
 if __name__ == "__main__":

@@ -1,110 +1,66 @@
 """The main job on a batch: source -> series -> volume -> task -> result -> files.
 
 One series at a time, one stack in memory at a time. A series that fails never stops the
-others; what was done, skipped and refused stands in the report.
+others; what was done, skipped and refused stands in the report. With a ledger, a run that was
+ended can be resumed.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
+from .batch.outcomes import (
+    DONE,
+    FAILED,
+    RUNNING,
+    SKIPPED,
+    RunReport,
+    SeriesOutcome,
+    describe_outcome,
+    is_damaged_image,
+)
+from .batch.records import Records
+from .batch.stack import Work, segment_stack
+from .batch.units import Unit, choose_series, units_of, why_unreadable
+from .cohort.ledger import Ledger
 from .dicom.series import Problem, Series
 from .dicom.sources import SeriesSource, open_source
 from .dicom.stacks import Stack
-from .errors import DicomAnalysisError, TaskError, UsageError
+from .errors import UsageError
 from .files.names import safe_name
 from .segmentation.options import SegmentationOptions
 
-logger = logging.getLogger(__name__)
+__all__ = [
+    "DONE",
+    "FAILED",
+    "RUNNING",
+    "SKIPPED",
+    "BatchWatch",
+    "RunReport",
+    "SeriesOutcome",
+    "choose_series",
+    "describe_outcome",
+    "is_damaged_image",
+    "segment_source",
+]
 
-DONE, SKIPPED, FAILED = "done", "skipped", "failed"
+TASK = "segment"
+"""What the ledger calls this batch's work on a series."""
 
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class SeriesOutcome:
-    """What became of one stack of one series.
+class BatchWatch(Protocol):
+    """Who is told how far a batch is."""
 
-    Attributes
-    ----------
-    series_uid : str
-    status : str
-        ``done``, ``skipped`` (a scout and the like) or ``failed``.
-    stack : int
-        1 for the main stack of the series.
-    folder : Path or None
-        Where the results are.
-    reason : str
-        Why it was skipped or failed.
-    segments : dict of str to float
-        Name and volume in ml.
-    warnings : tuple of str
-    seconds : float
-        Reading, segmenting and writing.
-    """
+    def share(self, value: float, stage: str, message: str) -> None:
+        """How much of the batch is done (0 to 1), what is being done, and on which series."""
 
-    series_uid: str
-    status: str
-    stack: int = 1
-    folder: Path | None = None
-    reason: str = ""
-    segments: dict[str, float] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """What became of a batch.
-
-    Attributes
-    ----------
-    outcomes : tuple of SeriesOutcome
-    problems : tuple of Problem
-        Files that were refused, each with its reason.
-    """
-
-    outcomes: tuple[SeriesOutcome, ...]
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Whether something was done and nothing failed."""
-        statuses = {outcome.status for outcome in self.outcomes}
-        return DONE in statuses and FAILED not in statuses and not any(map(is_damaged_image, self.problems))
-
-
-def is_damaged_image(problem: Problem) -> bool:
-    """Whether a refused file is an image series' own that could not be read.
-
-    Other files and DICOM objects of other kinds (indexes, reports, screenshots) lie in
-    most folders; leaving them out is no failure.
-    """
-    return problem.is_dicom and not problem.reason.startswith(("it is a ", "it is an "))
-
-
-def choose_series(source: SeriesSource, series_uid: str | None = None) -> list[Series]:
-    """The series of a source, or the one that was asked for.
-
-    Raises
-    ------
-    UsageError
-        If the series asked for is not there.
-    """
-    found = source.series(series_uid)
-    if series_uid is not None and not found:
-        msg = f"There is no readable series {series_uid} in the source; `list` shows those there are."
-        reasons = [problem.reason for problem in source.problems if problem.series_uid == series_uid]
-        if reasons:
-            msg += f" Its files were refused: {reasons[0]}."
-        raise UsageError(msg)
-    return found
+    def outcome(self, outcome: SeriesOutcome) -> None:
+        """A stack is ``running``, or what became of it."""
 
 
 def segment_source(
@@ -112,9 +68,12 @@ def segment_source(
     output: str | Path,
     options: SegmentationOptions | None = None,
     *,
-    series_uid: str | None = None,
+    series_uid: str | Sequence[str] | None = None,
     masks_png: bool = False,
     progress: Progress | None = None,
+    watch: BatchWatch | None = None,
+    ledger: Ledger | None = None,
+    resume: bool = False,
 ) -> RunReport:
     """Segment every series of a source and write one result folder for each.
 
@@ -125,128 +84,121 @@ def segment_source(
     Parameters
     ----------
     source : path or SeriesSource
-        A file, a folder of anything, a database folder, or an open source.
+        A file, a folder of anything, a database folder, or an open source. The files of a database
+        are opened one series at a time.
     output : path
         Made when missing; results of an earlier run there are replaced.
     options : SegmentationOptions, optional
-    series_uid : str, optional
-        Only this series.
+    series_uid : str or sequence of str, optional
+        Only this series, or these.
     masks_png : bool
         Also write each slice's mask as PNG.
     progress : callable, optional
         Called with one line of text now and then; the lines carry UIDs, never names.
+    watch : BatchWatch, optional
+        Told the same in numbers.
+    ledger : Ledger, optional
+        Of the output folder (`cohort.ledger.open_ledger`): keeps what became of each stack.
+    resume : bool
+        With a ledger, leave alone what it says was done, with the same options and by this
+        version, and whose results are there. A change of the input since is not noticed.
 
     Raises
     ------
     SourceError
         If the source cannot be opened.
     UsageError
-        If there is no series of the UID asked for, or source and output are the same folder.
+        If there is no series of the one UID asked for, or source and output are the same folder.
     """
-    options = options or SegmentationOptions()
-    tell = progress or (lambda _line: None)
     output = Path(output)
+    options = options or SegmentationOptions()
     origin = Path(source) if isinstance(source, (str, Path)) else None
     opened = open_source(source) if origin is not None else source
-    inside = _output_inside_source(origin, output)
-    series = choose_series(opened, series_uid)
-    problems = tuple(problem for problem in opened.problems if not _lies_in(problem.path, inside))
-    outcomes: list[SeriesOutcome] = []
-    jobs = list(_jobs(series, output))
-    for number, (one, index, folder) in enumerate(jobs, start=1):
-        stack = one.stacks[index]
-        name = one.identity.series_uid or folder.name
-        tell(f"[{number}/{len(jobs)}] {name}" + (f", stack {index + 1}" if index else ""))
-        outcome = SeriesOutcome(one.identity.series_uid, FAILED, index + 1)
-        reason = _reason_to_skip(stack, inside)
-        if reason:
-            outcome = replace(outcome, status=SKIPPED, reason=reason)
-        else:
-            outcome = _segment_stack(one, stack, folder, options, masks_png, outcome, tell)
-        tell(f"    {describe_outcome(outcome)}")
-        outcomes.append(outcome)
-    return RunReport(tuple(outcomes), problems)
+    batch = _Batch(output, _output_inside_source(origin, output), progress or (lambda _line: None), watch)
+    batch.work = Work(options, masks_png, batch.tell, batch.share)
+    batch.records = Records(ledger, output, TASK, {"options": options, "masks_png": masks_png}, resume)
+    try:
+        return batch.run(opened, units_of(opened, series_uid))
+    except KeyboardInterrupt:
+        batch.records.tidy_up(blame=False)
+        raise
 
 
-def describe_outcome(outcome: SeriesOutcome) -> str:
-    """One line for people."""
-    if outcome.status != DONE:
-        return f"{outcome.status}: {outcome.reason}"
-    found = ", ".join(f"{name} {volume:.1f} ml" for name, volume in outcome.segments.items())
-    warnings = f", {len(outcome.warnings)} warning(s)" if outcome.warnings else ""
-    return f"done in {outcome.seconds:.1f} s: {found}{warnings} -> {outcome.folder}"
+class _Batch:
+    """One run over the series of a source."""
 
+    work: Work
+    records: Records
 
-def _jobs(series: list[Series], output: Path) -> Iterator[tuple[Series, int, Path]]:
-    """Every stack with a result folder of its own."""
-    taken: set[str] = set()
-    for one in series:
-        name = one.key
+    def __init__(self, output: Path, inside: Path | None, tell: Progress, watch: BatchWatch | None):
+        self.output, self.inside, self.tell, self.watch = output, inside, tell, watch
+        self.outcomes: list[SeriesOutcome] = []
+        self.present, self.number, self.of = "", 0, 1
+
+    def run(self, source: SeriesSource, units: Sequence[Unit]) -> RunReport:
+        """Every series, one after the other."""
+        self.of = len(units)
+        self.records.open(unit.series_uid for unit in units)
+        problems: list[Problem] = []
+        taken: set[str] = set()
+        for self.number, unit in enumerate(units):
+            self.present = unit.series_uid
+            self.tell(f"[{self.number + 1}/{self.of}] {unit.series_uid or '(no UID)'}")
+            kept = self.records.kept_series(unit.series_uid) if unit.is_lazy else []
+            for outcome in kept:
+                self.note(outcome)
+            if not kept:
+                series, refused = unit.read()
+                problems += refused
+                if not series:
+                    self.note(SeriesOutcome(unit.series_uid, FAILED, reason=why_unreadable(unit.series_uid, refused)))
+                for one in series:
+                    self.segment_series(one, taken)
+        if not any(unit.is_lazy for unit in units):
+            problems = list(source.problems)
+        problems = [problem for problem in problems if not _lies_in(problem.path, self.inside)]
+        return RunReport(tuple(self.outcomes), tuple(problems))
+
+    def segment_series(self, series: Series, taken: set[str]) -> None:
+        """Every stack of a series, each into a result folder of its own."""
+        name = series.key
         if name in taken:
             # One series UID in two studies: the study and patient tell them apart.
-            name = safe_name(f"{name}/{one.identity.study_uid}/{one.identity.patient_id}")
+            name = safe_name(f"{name}/{series.identity.study_uid}/{series.identity.patient_id}")
         taken.add(name)
-        for index in range(len(one.stacks)):
-            yield one, index, output / name / (f"stack-{index + 1}" if index else "")
+        folders = [self.output / name / (f"stack-{k + 1}" if k else "") for k in range(len(series.stacks))]
+        self.records.expect(folders)
+        for index, (stack, folder) in enumerate(zip(series.stacks, folders, strict=True)):
+            if index:
+                self.tell(f"  stack {index + 1}")
+            outcome = SeriesOutcome(series.identity.series_uid, RUNNING, index + 1, folder)
+            self.note(self.records.kept(folder) or self.segment_stack(series, stack, outcome))
 
+    def segment_stack(self, series: Series, stack: Stack, outcome: SeriesOutcome) -> SeriesOutcome:
+        """One stack; the ledger knows before and after."""
+        folder = outcome.folder
+        self.records.start(folder)
+        if self.watch is not None:
+            self.watch.outcome(outcome)
+        reason = _reason_to_skip(stack, self.inside)
+        if reason:
+            outcome = replace(outcome, status=SKIPPED, folder=None, reason=reason)
+        else:
+            outcome = segment_stack(series, stack, self.work, outcome)
+        self.records.finish(folder, outcome)
+        return outcome
 
-def _segment_stack(
-    series: Series,
-    stack: Stack,
-    folder: Path,
-    options: SegmentationOptions,
-    masks_png: bool,
-    outcome: SeriesOutcome,
-    tell: Progress,
-) -> SeriesOutcome:
-    started = time.perf_counter()
-    try:
-        _refuse_to_write_among(stack.paths, folder)
-        outcome = _read_segment_write(series, stack, folder, options, masks_png, outcome, tell)
-    except DicomAnalysisError as error:
-        outcome = replace(outcome, reason=str(error))
-    except MemoryError:
-        slices, rows, columns = stack.shape
-        outcome = replace(outcome, reason=f"there is not enough memory for {slices} slices of {rows} x {columns}")
-    except Exception as error:  # a bug met on one series must not stop the others
-        # The message may quote the header; the traceback goes to the log only when it is asked for.
-        logger.debug("unexpected error", exc_info=True)
-        outcome = replace(outcome, reason=f"an unexpected {type(error).__name__}; please report it")
-    return replace(outcome, seconds=time.perf_counter() - started)
+    def note(self, outcome: SeriesOutcome) -> None:
+        """Keep an outcome and tell of it."""
+        self.outcomes.append(outcome)
+        self.tell(f"    {describe_outcome(outcome)}")
+        if self.watch is not None:
+            self.watch.outcome(outcome)
 
-
-def _read_segment_write(
-    series: Series,
-    stack: Stack,
-    folder: Path,
-    options: SegmentationOptions,
-    masks_png: bool,
-    outcome: SeriesOutcome,
-    tell: Progress,
-) -> SeriesOutcome:
-    from .dicom.reader import read_stack
-    from .files.result_folder import write_result
-    from .segmentation import segment
-
-    modality = series.identity.modality
-    if modality != "CT":
-        msg = f"it is {modality or 'of unknown modality'}; {', '.join(options.tasks)} need the Hounsfield units of CT"
-        raise TaskError(msg)
-    slices, rows, columns = stack.shape
-    tell(f"    reading {slices} slices of {rows} x {columns}")
-    volume = read_stack(stack, series.identity, series.warnings)
-    tell("    segmenting " + ", ".join(options.tasks))
-    result = segment(volume, options)
-    tell("    writing")
-    extra = {"stack": outcome.stack, "stacks": len(series.stacks)}
-    written = write_result(folder, volume, result, options=options, masks_png=masks_png, extra=extra)
-    return replace(
-        outcome,
-        status=DONE,
-        folder=folder,
-        segments={s.kind.name: float(s.measurements.get("volume_ml") or 0.0) for s in result.segments},
-        warnings=tuple(json.loads(written["result"].read_text("utf-8"))["warnings"]),
-    )
+    def share(self, part: float, stage: str) -> None:
+        """Tell how far the batch is, when `part` of the present stack is done."""
+        if self.watch is not None:
+            self.watch.share((self.number + part) / self.of, stage, self.present)
 
 
 def _reason_to_skip(stack: Stack, inside: Path | None) -> str:
@@ -270,9 +222,3 @@ def _output_inside_source(source: Path | None, output: Path) -> Path | None:
 
 def _lies_in(path: str | Path, folder: Path | None) -> bool:
     return folder is not None and Path(path).resolve().is_relative_to(folder)
-
-
-def _refuse_to_write_among(paths: tuple[str, ...], folder: Path) -> None:
-    if any(Path(path).resolve().parent.is_relative_to(folder.resolve()) for path in paths[:1]):
-        msg = f"the results would be written among the images in {folder}; choose another output folder"
-        raise UsageError(msg)

@@ -33,11 +33,14 @@ SLICER = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "DICOMLib", "MRMLCorePytho
 
 # From the ground up. A room may use those of lower floors and its own.
 FLOORS = (
-    ("errors", "volume", "segments"),
+    ("errors", "logs", "volume", "segments"),
     ("dicom", "preprocessing", "phantom"),
     ("segmentation",),
     ("reporting", "files", "mrml", "dicomweb"),
-    ("run", "worker"),
+    ("cohort",),
+    ("batch",),
+    ("dependencies", "run"),
+    ("jobs", "worker"),
     ("demo",),
     ("cli", "commands", "__main__"),
 )

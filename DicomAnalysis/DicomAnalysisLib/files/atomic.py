@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import OutputError
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{8}\..+")
 
 
 @contextlib.contextmanager
@@ -33,6 +36,11 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise OutputError(msg) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file has a name that `atomic_path` gives: what a process leaves that is killed while it writes."""
+    return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

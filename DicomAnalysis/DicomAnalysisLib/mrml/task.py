@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import slicer
 
+from ..errors import GeometryError
 from ..segmentation.options import SegmentationOptions
+from ..segmentation.result import SegmentationResult
 from ..segments import HEADREST
-from .grid import grid_of_node
+from .grid import NodeGrid, grid_of_node
 from .results import NodeResults
 from .segmentations import result_to_segmentation_node
 from .tables import result_to_table_node
@@ -48,10 +50,30 @@ def segment_node(
     """
     from ..segmentation import segment
 
-    options = options or SegmentationOptions()
+    result = segment(node_to_volume(volume_node), options or SegmentationOptions(), progress)
+    return result_to_nodes(scene, result, volume_node, create_cleaned_volume=create_cleaned_volume, update=update)
+
+
+def result_to_nodes(
+    scene: slicer.vtkMRMLScene,
+    result: SegmentationResult,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    *,
+    create_cleaned_volume: bool = True,
+    update: NodeResults | None = None,
+) -> NodeResults:
+    """Put a result that was made elsewhere, in a child process for example, into the scene.
+
+    Parameters are those of `segment_node`; `result` is of the slices that `node_to_volume` gives.
+
+    Raises
+    ------
+    GeometryError
+        If the volume node was changed since, so that the result does not fit it.
+    """
     update = update or NodeResults()
     grid = grid_of_node(volume_node)
-    result = segment(node_to_volume(volume_node), options, progress)
+    _require_fit(result, volume_node, grid)
     cleaned = None
     if create_cleaned_volume and result.segment(HEADREST.name) is not None:
         cleaned = cleaned_volume_node(scene, result, volume_node, grid, update.cleaned_volume_node)
@@ -61,3 +83,10 @@ def segment_node(
         cleaned,
         result,
     )
+
+
+def _require_fit(result: SegmentationResult, volume_node: slicer.vtkMRMLScalarVolumeNode, grid: NodeGrid) -> None:
+    columns, rows, _planes = volume_node.GetImageData().GetDimensions()
+    if result.segments[0].mask.shape != (len(grid.plane_of_slice), rows, columns):
+        msg = f"{volume_node.GetName()!r} was changed while it was being segmented; segment it again."
+        raise GeometryError(msg)

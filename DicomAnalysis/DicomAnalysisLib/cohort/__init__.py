@@ -1,0 +1,1 @@
+"""Work over many series: what was done, what is left."""

@@ -1,0 +1,250 @@
+"""The ledger of a batch: what became of every item, kept in the output folder so that a run can go on.
+
+One SQLite file, one row an item and task. Each change is one transaction, so a process that is
+killed at any moment, by kill -9 or a power cut, leaves the ledger as it was before or after, and
+every finished item stays finished. One process at a time writes a ledger (`open_ledger` locks it).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .. import __version__
+from ..errors import OutputError
+from ..files.folder_lock import FolderLock
+from ..files.json_text import plain
+
+NAME, LOCK = "ledger.sqlite", ".ledger.lock"
+SCHEMA = 1
+
+PENDING, RUNNING, DONE, FAILED, SKIPPED = "pending", "running", "done", "failed", "skipped"
+STATES = (PENDING, RUNNING, DONE, FAILED, SKIPPED)
+
+MAX_INTERRUPTIONS = 2
+"""An item during which the process ended so often is put aside as failed: it may be what ends it."""
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS entries (
+    item TEXT NOT NULL,
+    task TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'done', 'failed', 'skipped')),
+    reason TEXT NOT NULL DEFAULT '',
+    options_hash TEXT NOT NULL DEFAULT '',
+    version TEXT NOT NULL DEFAULT '',
+    folder TEXT NOT NULL DEFAULT '',
+    interruptions INTEGER NOT NULL DEFAULT 0,
+    started REAL,
+    finished REAL,
+    outcome TEXT NOT NULL DEFAULT '{}',
+    PRIMARY KEY (item, task)
+) WITHOUT ROWID
+"""
+_COLUMNS = "item, task, state, reason, options_hash, version, folder, interruptions, started, finished, outcome"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One item of a batch and what became of it.
+
+    Attributes
+    ----------
+    item : str
+        A series (and stack), a study, whatever the batch goes through.
+    task : str
+        What is done to it.
+    state : str
+        ``pending``, ``running``, ``done``, ``failed`` or ``skipped``.
+    reason : str
+        Why it failed or was skipped.
+    options_hash, version : str
+        Of the run that made it: `options_hash` of its options and this library's version.
+    folder : str
+        Its results, relative to the folder of the ledger.
+    interruptions : int
+        How often the process ended while the item was running.
+    started, finished : float or None
+        Seconds since the epoch.
+    outcome : mapping
+        What the batch wants to remember about it, with a JSON form.
+    """
+
+    item: str
+    task: str
+    state: str = PENDING
+    reason: str = ""
+    options_hash: str = ""
+    version: str = ""
+    folder: str = ""
+    interruptions: int = 0
+    started: float | None = None
+    finished: float | None = None
+    outcome: Mapping[str, object] = field(default_factory=dict)
+
+    def is_current(self, options: str) -> bool:
+        """Whether it was made with the same options (`options_hash`) by this version."""
+        return (self.options_hash, self.version) == (options, __version__)
+
+
+def options_hash(options: object) -> str:
+    """A short digest of options (a dataclass, a mapping): equal for equal options, on every machine."""
+    text = json.dumps(plain(options), sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
+
+
+class Ledger:
+    """The rows of a ledger file; see `open_ledger` for writing one.
+
+    Parameters
+    ----------
+    path : path
+        Made where it is missing.
+
+    Raises
+    ------
+    OutputError
+        If the file is no ledger, is of a newer version of this program, or cannot be written.
+    """
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        with self._connection() as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA:
+                msg = f"The ledger {self.path} was written by a newer version of this program; use that one."
+                raise OutputError(msg)
+            connection.execute(_TABLE)
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def add(self, items: Iterable[str], task: str, *, anew: bool = False) -> None:
+        """Note items as pending; those that are known stay as they are, or with `anew` are forgotten."""
+        with self._connection() as connection:
+            connection.executemany(
+                f"INSERT OR {'REPLACE' if anew else 'IGNORE'} INTO entries (item, task, state) "
+                "VALUES (?, ?, 'pending')",
+                [(item, task) for item in items],
+            )
+
+    def start(self, item: str, task: str, options: str, folder: str = "") -> None:
+        """Note that work on an item begins; a process that ends now leaves it as ``running``."""
+        with self._connection() as connection:
+            connection.execute(
+                "INSERT INTO entries (item, task, state, options_hash, version, folder, started) "
+                "VALUES (?, ?, 'running', ?, ?, ?, ?) ON CONFLICT (item, task) DO UPDATE SET "
+                "state = 'running', reason = '', options_hash = excluded.options_hash, version = excluded.version, "
+                "folder = excluded.folder, started = excluded.started, finished = NULL, outcome = '{}'",
+                (item, task, options, __version__, folder, time.time()),
+            )
+
+    def finish(
+        self, item: str, task: str, state: str, reason: str = "", outcome: Mapping[str, object] | None = None
+    ) -> None:
+        """Note what became of an item; from here on a killed process does not lose it."""
+        with self._connection() as connection:
+            connection.execute(
+                "UPDATE entries SET state = ?, reason = ?, finished = ?, outcome = ?, interruptions = 0 "
+                "WHERE item = ? AND task = ?",
+                (state, reason, time.time(), json.dumps(plain(outcome or {})), item, task),
+            )
+
+    def release(self, *, blame: bool) -> list[Entry]:
+        """Put what is running back to pending, after the process that ran it is gone.
+
+        Parameters
+        ----------
+        blame : bool
+            Whether the process ended by itself: then the interruption counts against the item, and
+            after `MAX_INTERRUPTIONS` it is failed. False after a cancel.
+
+        Returns
+        -------
+        list of Entry
+            What was running: its folder may hold half-written files.
+        """
+        left = self.entries(state=RUNNING)
+        reason = f"the program ended {MAX_INTERRUPTIONS} times while working on it"
+        with self._connection() as connection:
+            connection.execute(
+                "UPDATE entries SET interruptions = interruptions + ? WHERE state = 'running'", (int(blame),)
+            )
+            connection.execute(
+                "UPDATE entries SET state = 'failed', reason = ? WHERE state = 'running' AND interruptions >= ?",
+                (reason, MAX_INTERRUPTIONS),
+            )
+            connection.execute("UPDATE entries SET state = 'pending' WHERE state = 'running'")
+        return left
+
+    def entry(self, item: str, task: str) -> Entry | None:
+        """What is known about an item."""
+        return next(self._entries("item = ? AND task = ?", (item, task)), None)
+
+    def entries(self, task: str | None = None, state: str | None = None) -> list[Entry]:
+        """All entries, or those of a task or state, ordered by item."""
+        wanted = [(name, value) for name, value in (("task", task), ("state", state)) if value is not None]
+        where = " AND ".join(f"{name} = ?" for name, _ in wanted) or "1"
+        return list(self._entries(where, tuple(value for _, value in wanted)))
+
+    def counts(self, task: str | None = None) -> dict[str, int]:
+        """How many entries are in each state; states without any are there with 0."""
+        with self._connection() as connection:
+            rows = connection.execute(
+                "SELECT state, COUNT(*) FROM entries WHERE ? IS NULL OR task = ? GROUP BY state", (task, task)
+            ).fetchall()
+        return dict.fromkeys(STATES, 0) | dict(rows)
+
+    def family(self, item: str, task: str) -> list[Entry]:
+        """An item and those whose names begin with it and a slash, ordered by name."""
+        return list(
+            self._entries("task = ? AND (item = ? OR item >= ? AND item < ?)", (task, item, f"{item}/", f"{item}0"))
+        )
+
+    def _entries(self, where: str, values: tuple) -> Iterator[Entry]:
+        with self._connection() as connection:
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM entries WHERE {where} ORDER BY item, task", values)
+            rows = rows.fetchall()
+        for row in rows:
+            yield Entry(*row[:-1], json.loads(row[-1]))
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """One transaction."""
+        try:
+            with closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
+                yield connection
+        except sqlite3.Error as error:
+            msg = (
+                f"The ledger {self.path} cannot be used ({error}). Choose another output folder, or remove the file "
+                "to start from the beginning."
+            )
+            raise OutputError(msg) from error
+
+
+@contextmanager
+def open_ledger(folder: Path | str) -> Iterator[Ledger]:
+    """The ledger of an output folder, held for this process alone while the block lasts.
+
+    Raises
+    ------
+    OutputError
+        If another process is at work in the folder, or it cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"Cannot write {folder}: {error.strerror or error}. Choose an output folder that can be written."
+        raise OutputError(msg) from error
+    lock = FolderLock(folder / LOCK)
+    if not lock.acquire():
+        msg = f"Another run is at work in {folder}; wait until it has ended, or choose another output folder."
+        raise OutputError(msg)
+    try:
+        yield Ledger(folder / NAME)
+    finally:
+        lock.release()

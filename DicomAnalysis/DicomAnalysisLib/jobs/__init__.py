@@ -1,0 +1,44 @@
+"""Long work in a child process, watched without waiting: the parent's side, and the kinds of work there are.
+
+A `Job` says what to do, a `JobProcess` does it in a child (`DicomAnalysisLib.worker`) and tells
+how far it is. No thread and no timer of its own: whoever has an event loop calls `poll` ten
+times a second, and everything that is reported is reported from there.
+
+Examples
+--------
+>>> from DicomAnalysisLib.jobs import JobProcess, segment_volume_job
+>>> from DicomAnalysisLib.phantom import make_head_phantom
+>>> process = JobProcess(segment_volume_job(make_head_phantom().volume))
+>>> process.start()
+>>> process.wait().state
+'done'
+>>> [segment.kind.name for segment in process.value.segments]
+['Headrest', 'Metal']
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "Failure": "events",
+    "Job": "job",
+    "JobProcess": "process",
+    "Progress": "events",
+    "Result": "events",
+    "SeriesUpdate": "events",
+    "find_python": "command",
+    "remove_abandoned_workspaces": "workspace",
+    "segment_series_job": "segment_series",
+    "segment_volume_job": "segment_volume",
+}
+
+__all__ = list(_HOMES)
+
+TASKS = {"segment-volume": "segment_volume", "segment-series": "segment_series"}
+"""Names of the kinds of work and the modules of this package that do them: each has ``run(arguments, report)``."""
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

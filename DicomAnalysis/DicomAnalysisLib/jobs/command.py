@@ -1,0 +1,58 @@
+"""How to start a Python of one's own: its program, its arguments, its environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import UsageError
+
+LIBRARY_PARENT = Path(__file__).resolve().parents[2]
+"""The folder that holds this library: the child finds it there, whatever its own paths are."""
+
+_START = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from DicomAnalysisLib.worker import main; sys.exit(main(sys.argv[2:]))"
+)
+
+
+def find_python() -> str:
+    """The interpreter that runs this library outside the application.
+
+    Inside Slicer ``sys.executable`` is not Python; ``PythonSlicer``, a launcher that sets the paths
+    to Slicer's packages and then starts Python, is on the application's PATH.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    executable = sys.executable or ""
+    if Path(executable).name.lower().startswith("python"):
+        return executable
+    name = "PythonSlicer.exe" if os.name == "nt" else "PythonSlicer"
+    near = [
+        folder / name
+        for base in (os.environ.get("SLICER_HOME"), Path(executable).parent)
+        if base
+        for folder in (Path(base), Path(base) / "bin", Path(base).parent)
+    ]
+    found = shutil.which("PythonSlicer") or next((str(path) for path in near if path.is_file()), None)
+    if found is None:
+        msg = "PythonSlicer, which runs long tasks beside the application, was not found; reinstall Slicer."
+        raise UsageError(msg)
+    return found
+
+
+def worker_command(job_file: Path, python: str | None = None) -> list[str]:
+    """The command line of a child that does the job in a file, watched through its standard input."""
+    return [python or find_python(), "-c", _START, str(LIBRARY_PARENT), str(job_file), "--watch-stdin"]
+
+
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Our own variables, with what makes a child's text and crashes readable."""
+    # Text of a crashed interpreter is the only trace that it leaves.
+    return {**os.environ, "PYTHONUTF8": "1", "PYTHONFAULTHANDLER": "1", **extra}
