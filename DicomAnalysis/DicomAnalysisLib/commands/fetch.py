@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
-from .console import Console, table
+from ..errors import DicomAnalysisError, UsageError
+from .console import Console, problem_lines, table
 from .pacs_arguments import add_server, open_server
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="files go to DIR/<SeriesInstanceUID>/<SOPInstanceUID>.dcm"
     )
+    parser.add_argument("--database", type=Path, metavar="DIR", help="then add them to a database, as `index` does")
     parser.add_argument("--list", action="store_true", help="only list what the server has")
     add_server(parser)
 
@@ -54,8 +55,38 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         "series": report.series,
         "missing": report.missing,
     }
-    console.result(document, report_lines(report))
-    return 0 if report.complete else 1
+    lines = list(report_lines(report))
+    complete = report.complete
+    if arguments.database is not None:
+        document["database"] = indexed = _index(report, arguments.database, console)
+        complete = complete and "error" not in indexed
+        lines += _index_lines(indexed)
+    console.result(document, lines)
+    return 0 if complete else 1
+
+
+def _index(report: FetchReport, database: Path, console: Console) -> dict[str, object]:
+    """Add what is there to a database; a failure of that does not take back what was fetched."""
+    from ..dicom.indexing.indexer import index_files
+
+    folders = [one.folder for one in report.series if one.fetched or one.already_there]
+    document: dict[str, object] = {"database": database}
+    if not folders:
+        return document
+    try:
+        indexed = index_files(folders, database, progress=console.progress)
+    except DicomAnalysisError as error:
+        return document | {"error": str(error)}
+    names = ("added", "updated", "unchanged", "duplicates", "problems", "warnings")
+    return document | {name: getattr(indexed, name) for name in names}
+
+
+def _index_lines(indexed: dict) -> Iterator[str]:
+    if "error" in indexed:
+        yield f"Not added to {indexed['database']}: {indexed['error']}"
+    elif "added" in indexed:
+        yield f"{indexed['database']}: {indexed['added']} objects added, {indexed['unchanged']} known before"
+        yield from problem_lines(indexed["problems"])
 
 
 def _list(server: DicomWeb, wanted: Wanted, console: Console) -> int:
