@@ -208,6 +208,101 @@ class DicomAnalysisLogic(ScriptedLoadableModuleLogic):
         made = segment_node(self.scene, volumeNode, options, create_cleaned_volume=createCleanedVolume, update=earlier)
         return SegmentationNodes(*made)
 
+    def segmentInBackground(
+        self,
+        volumeNode,
+        tasks=("headrest", "metal"),
+        region="inside",
+        createCleanedVolume=True,
+        metalThreshold=None,
+        replaceEarlier=True,
+        onProgress=None,
+        onDone=None,
+    ):
+        """`segment` in a process of its own, so that Slicer stays usable.
+
+        Parameters are those of `segment`, and
+
+        onProgress, onDone : callable, optional
+            Called on the main thread with the `BackgroundJob`: ``job.progress.value`` (0 to 1),
+            ``job.progress.stage``, ``job.remaining_seconds``; at the end ``job.result`` or ``job.failure``.
+
+        Returns
+        -------
+        DicomAnalysisPanels.background.BackgroundJob
+            ``cancel()`` stops it; ``wait()`` waits for it and returns the `SegmentationNodes`.
+
+        Raises
+        ------
+        DicomAnalysisLib.errors.DicomAnalysisError
+            If an option is unknown or the volume cannot be segmented.
+        """
+        from DicomAnalysisLib.jobs import segment_volume_job
+        from DicomAnalysisLib.mrml import find_results, node_to_volume, result_to_nodes
+        from DicomAnalysisLib.segmentation import SegmentationOptions
+        from DicomAnalysisPanels.background import BackgroundJob, require_in_scene
+
+        def intoScene(result):
+            require_in_scene(volumeNode)
+            earlier = find_results(self.scene, volumeNode) if replaceEarlier else None
+            made = result_to_nodes(
+                self.scene, result, volumeNode, create_cleaned_volume=createCleanedVolume, update=earlier
+            )
+            return SegmentationNodes(*made)
+
+        options = SegmentationOptions(tuple(tasks), region, metal_threshold_hu=metalThreshold)
+        job = segment_volume_job(node_to_volume(volumeNode), options)
+        return BackgroundJob(job, intoScene, on_progress=onProgress, on_done=onDone)
+
+    def segmentSeries(
+        self,
+        seriesInstanceUIDs,
+        outputFolder,
+        tasks=("headrest", "metal"),
+        region="inside",
+        metalThreshold=None,
+        resume=False,
+        database=None,
+        onProgress=None,
+        onSeries=None,
+        onDone=None,
+    ):
+        """Segment series of Slicer's DICOM database into files, in a process of its own.
+
+        Each series gets a folder in `outputFolder`, as from the command ``dicom-analysis segment``.
+        What became of each is kept in a ledger there, so that a run that was cancelled, or that ended
+        with the computer, is taken up again with `resume`.
+
+        Parameters
+        ----------
+        seriesInstanceUIDs : sequence of str
+        outputFolder : str or path
+        tasks, region, metalThreshold
+            As for `segment`.
+        resume : bool
+            Do only what is left of an earlier run with the same options.
+        database : ctkDICOMDatabase, optional
+            Slicer's own by default.
+        onProgress, onDone : callable, optional
+            As for `segmentInBackground`.
+        onSeries : callable, optional
+            Called with a `DicomAnalysisLib.jobs.SeriesUpdate` when a series begins and when it ends.
+
+        Returns
+        -------
+        DicomAnalysisPanels.background.BackgroundJob
+            Its result is a dict: ``output``, ``complete``, ``counts`` by status, ``problems``.
+        """
+        from DicomAnalysisLib.jobs import segment_series_job
+        from DicomAnalysisLib.segmentation import SegmentationOptions
+        from DicomAnalysisPanels.background import BackgroundJob, database_source
+
+        wanted = list(seriesInstanceUIDs)
+        options = SegmentationOptions(tuple(tasks), region, metal_threshold_hu=metalThreshold)
+        source = database_source(database or slicer.dicomDatabase, wanted)
+        job = segment_series_job(source, outputFolder, options, series_uids=wanted, resume=resume)
+        return BackgroundJob(job, on_progress=onProgress, on_series=onSeries, on_done=onDone)
+
     def segmentHeadrest(self, volumeNode):
         """`segment` with the headrest alone; also makes the cleaned volume."""
         return self.segment(volumeNode, ["headrest"])
