@@ -8,13 +8,14 @@ import itertools
 import logging
 import os
 import re
+import time
 import tracemalloc
 from pathlib import Path
 
 import pydicom
 import pytest
 from DicomAnalysisLib import cli
-from DicomAnalysisLib.dicomweb import errors, incoming
+from DicomAnalysisLib.dicomweb import errors, incoming, transport
 from DicomAnalysisLib.dicomweb.address import parse_address, shown
 from DicomAnalysisLib.dicomweb.client import DicomWeb
 from DicomAnalysisLib.dicomweb.credentials import Credentials, find_credentials
@@ -172,6 +173,22 @@ def test_a_lie_about_objects(tmp_path, monkeypatch, shelf, name):
     assert outcome.fetched == len(kept)
 
 
+def test_an_answer_that_drips_is_not_waited_for(tmp_path, monkeypatch, shelf):
+    """A byte now and then keeps every timeout from running out."""
+    monkeypatch.setattr(transport, "STALL_S", 0.2)
+
+    def drip():
+        for _ in range(1000):
+            time.sleep(0.02)
+            yield b"-"
+
+    shelf.retrieve = lambda uid: Reply(200, MULTIPART, drip(), None)
+    with serving(shelf) as server, DicomWeb(server.url, policy=RetryPolicy(0)) as client:
+        outcome = fetch(client, Wanted(patient_id="PHANTOM"), tmp_path).series[0]
+    assert outcome.error == "InterruptedTransferError"
+    assert "has stalled" in outcome.reason
+
+
 def test_memory_does_not_grow_with_an_object(tmp_path, source):
     """48 MB in one object; what is held of it at a time is well below 2 MB."""
     size = 48 << 20
@@ -310,6 +327,24 @@ def test_a_lie_about_what_there_is(tmp_path, monkeypatch, shelf, name):
         with pytest.raises(error, match=words):
             fetch_from(script, output)
     assert not files_below(tmp_path)
+
+
+def test_one_series_uid_in_two_studies(tmp_path, shelf):
+    """Against the rules, but it happens: both are listed."""
+    one = next(iter(shelf.listed.values()))
+    studies = {"1.2.1": "CT", "1.2.2": "MR"}
+
+    def query(level: str, request: Request) -> Reply:
+        asked = [uid for uid in studies if uid in request.path] or studies
+        return Reply.json([entry_of(one, StudyInstanceUID=uid, Modality=studies[uid]) for uid in asked])
+
+    shelf.query = query
+    with serving(shelf) as server, DicomWeb(server.url, policy=QUICK) as client:
+        found, missing = find_series(client, Wanted(patient_id="PHANTOM"))
+        assert [(series.study_uid, series.modality) for series in found] == list(studies.items())
+        found, missing = find_series(client, Wanted(patient_id="PHANTOM", study_uids=("1.2.2", "1.2.3")))
+    assert [series.study_uid for series in found] == ["1.2.2"]
+    assert missing == ["study 1.2.3"]
 
 
 def test_entries_of_other_patients_are_left_out(tmp_path, shelf):

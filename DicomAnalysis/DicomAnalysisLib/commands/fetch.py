@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from ..dicomweb.fetch import fetch
     from ..dicomweb.query import Wanted
 
-    wanted = Wanted(tuple(arguments.study), tuple(arguments.series), arguments.patient_id.strip(), arguments.modality)
+    studies, series = tuple(arguments.study), tuple(arguments.series)
+    wanted = Wanted(studies, series, arguments.patient_id.strip(), arguments.modality.upper())
     if arguments.output is None and not arguments.list:
         msg = "Where to? Give --output DIR, or --list to see what there is."
         raise UsageError(msg)

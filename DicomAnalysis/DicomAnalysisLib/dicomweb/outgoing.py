@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -45,14 +46,15 @@ def find_files(paths: Iterable[Path | str]) -> tuple[list[StoredFile], list[Prob
         for path in _walk(given, problems):
             try:
                 file = read_identity(path)
+                twin = files.setdefault(file.sop_uid, file)
+                if not Path(twin.path).samefile(path):
+                    reason = f"the same SOP Instance UID as {twin.path}, which is sent"
+                    is_other = not filecmp.cmp(twin.path, path, shallow=False)
+                    problems.append(Problem(path, reason, file.series_uid, is_other))
             except RefusedFileError as error:
-                is_failure = error.is_dicom or given.is_file()
-                problems.append(Problem(path, error.reason, error.series_uid, is_failure))
-                continue
-            twin = files.setdefault(file.sop_uid, file)
-            if not Path(twin.path).samefile(path):
-                reason = f"the same SOP Instance UID as {twin.path}, which is sent"
-                problems.append(Problem(path, reason, file.series_uid, is_dicom=not _same_contents(twin, file)))
+                problems.append(Problem(path, error.reason, error.series_uid, error.is_dicom or given.is_file()))
+            except OSError as error:  # it went away, or may not be read
+                problems.append(Problem(path, f"it cannot be read ({error.strerror or error})"))
     if not files:
         reason = f" ({problems[0].path}: {problems[0].reason})" if problems else ""
         msg = f"There is no DICOM object to send{reason}."
@@ -67,6 +69,8 @@ def read_identity(path: str) -> StoredFile:
     ------
     RefusedFileError
         If it is no DICOM object that a PACS would take; the reason says why.
+    OSError
+        If it goes away meanwhile.
     """
     if not is_regular_file(path):
         raise RefusedFileError(path, "it is no regular file", is_dicom=False)
@@ -83,16 +87,6 @@ def read_identity(path: str) -> StoredFile:
             reason = "it has no DICOM preamble (PS3.10), which a PACS needs; write it again with a DICOM program"
             raise RefusedFileError(path, reason, uids[2])
     return StoredFile(path, os.stat(path).st_size, *uids)  # noqa: PTH116
-
-
-def _same_contents(one: StoredFile, other: StoredFile) -> bool:
-    if one.size != other.size:
-        return False
-    with open(one.path, "rb") as first, open(other.path, "rb") as second:  # noqa: PTH123
-        while data := first.read(1 << 20):
-            if data != second.read(1 << 20):
-                return False
-    return True
 
 
 def _walk(given: Path, problems: list[Problem]) -> Iterator[str]:

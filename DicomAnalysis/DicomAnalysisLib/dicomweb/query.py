@@ -86,14 +86,14 @@ def find_series(server: DicomWeb, wanted: Wanted) -> tuple[list[ServerSeries], l
         If there is none at all.
     PacsError
     """
-    found = {one.series_uid: one for one in _candidates(server, wanted) if _fits(one, wanted)}
+    found = {(one.study_uid, one.series_uid): one for one in _candidates(server, wanted) if _fits(one, wanted)}
     if not found:
         msg = f"{server} has nothing that matches; check the UIDs or the patient ID, and who may see them."
         raise NotOnServerError(msg)
-    studies = {one.study_uid for one in found.values()}
+    studies, series = ({uids[level] for uids in found} for level in (0, 1))
     missing = [f"study {uid}" for uid in wanted.study_uids if uid not in studies and not wanted.series_uids]
-    missing += [f"series {uid}" for uid in wanted.series_uids if uid not in found]
-    return sorted(found.values(), key=lambda one: (one.study_uid, one.series_uid)), missing
+    missing += [f"series {uid}" for uid in wanted.series_uids if uid not in series]
+    return [found[uids] for uids in sorted(found)], missing
 
 
 def find_instances(server: DicomWeb, study_uid: str, series_uid: str) -> list[str]:
