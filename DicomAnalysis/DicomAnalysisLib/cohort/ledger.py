@@ -49,6 +49,10 @@ CREATE TABLE IF NOT EXISTS entries (
 _COLUMNS = "item, task, state, reason, options_hash, version, folder, interruptions, started, finished, outcome"
 
 
+class BusyFolderError(OutputError):
+    """Another process is at work in an output folder."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One item of a batch and what became of it.
@@ -106,6 +110,11 @@ class Ledger:
     path : path
         Made where it is missing.
 
+    Attributes
+    ----------
+    is_temporary : bool
+        Set to have `open_ledger` remove the file at the end: nothing is left that could be resumed.
+
     Raises
     ------
     OutputError
@@ -114,6 +123,7 @@ class Ledger:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
+        self.is_temporary = False
         with self._connection() as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA:
@@ -231,8 +241,10 @@ def open_ledger(folder: Path | str) -> Iterator[Ledger]:
 
     Raises
     ------
+    BusyFolderError
+        If another process is at work in the folder.
     OutputError
-        If another process is at work in the folder, or it cannot be written.
+        If it cannot be written.
     """
     folder = Path(folder)
     try:
@@ -243,8 +255,12 @@ def open_ledger(folder: Path | str) -> Iterator[Ledger]:
     lock = FolderLock(folder / LOCK)
     if not lock.acquire():
         msg = f"Another run is at work in {folder}; wait until it has ended, or choose another output folder."
-        raise OutputError(msg)
+        raise BusyFolderError(msg)
     try:
-        yield Ledger(folder / NAME)
+        ledger = Ledger(folder / NAME)
+        yield ledger
     finally:
         lock.release()
+    if ledger.is_temporary:
+        for path in (ledger.path, lock.path):
+            path.unlink(missing_ok=True)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import OutputError
 from ..segmentation.options import DEVICES, METHODS, REGIONS, TASKS, SegmentationOptions
 from .arguments import add_source
 from .console import Console, problem_lines, table
 
 if TYPE_CHECKING:
+    from ..cohort.ledger import Ledger
     from ..run import RunReport
 
 NAME = "segment"
@@ -38,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold-hu", type=float, metavar="HU", help="threshold of metal; default: derived from the data"
     )
     parser.add_argument("--masks-png", action="store_true", help="also write the mask of every slice as PNG")
+    parser.add_argument(
+        "--resume", action="store_true", help="do only what an earlier run with the same options left undone"
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -51,14 +57,20 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         device=arguments.device,
         metal_threshold_hu=arguments.threshold_hu,
     )
-    report = segment_source(
-        arguments.source,
-        arguments.output,
-        options,
-        series_uid=arguments.series,
-        masks_png=arguments.masks_png,
-        progress=console.progress,
-    )
+    with ledger_for(arguments.output, required=arguments.resume) as ledger:
+        report = segment_source(
+            arguments.source,
+            arguments.output,
+            options,
+            series_uid=arguments.series,
+            masks_png=arguments.masks_png,
+                progress=console.progress,
+            ledger=ledger,
+            resume=arguments.resume,
+        )
+        # A single series that is done is no batch: its result folder alone says all there is to know.
+        if ledger is not None:
+            ledger.is_temporary = report.complete and len(report.outcomes) == 1
     document = {
         "source": arguments.source,
         "output": arguments.output,
@@ -69,6 +81,23 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     }
     console.result(document, report_lines(report))
     return 0 if report.complete else 1
+
+
+@contextmanager
+def ledger_for(output: Path, *, required: bool) -> Iterator[Ledger | None]:
+    """The ledger of the output folder; None where none can be written, which every series then says of its results."""
+    from ..cohort.ledger import BusyFolderError, open_ledger
+
+    with ExitStack() as stack:
+        try:
+            ledger = stack.enter_context(open_ledger(output))
+        except BusyFolderError:
+            raise
+        except OutputError:
+            if required:
+                raise
+            ledger = None
+        yield ledger
 
 
 def report_lines(report: RunReport) -> Iterator[str]:
