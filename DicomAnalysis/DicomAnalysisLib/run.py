@@ -70,6 +70,7 @@ def segment_source(
     *,
     series_uid: str | Sequence[str] | None = None,
     masks_png: bool = False,
+    write_dicom: bool = False,
     progress: Progress | None = None,
     watch: BatchWatch | None = None,
     ledger: Ledger | None = None,
@@ -93,6 +94,8 @@ def segment_source(
         Only this series, or these.
     masks_png : bool
         Also write each slice's mask as PNG.
+    write_dicom : bool
+        Also write the series without its headrest as a new DICOM series.
     progress : callable, optional
         Called with one line of text now and then; the lines carry UIDs, never names.
     watch : BatchWatch, optional
@@ -115,8 +118,9 @@ def segment_source(
     origin = Path(source) if isinstance(source, (str, Path)) else None
     opened = open_source(source) if origin is not None else source
     batch = _Batch(output, _output_inside_source(origin, output), progress or (lambda _line: None), watch)
-    batch.work = Work(options, masks_png, batch.tell, batch.share)
-    batch.records = Records(ledger, output, TASK, {"options": options, "masks_png": masks_png}, resume)
+    batch.work = Work(options, masks_png, batch.tell, batch.share, write_dicom)
+    asked = {"options": options, "masks_png": masks_png, "write_dicom": write_dicom}
+    batch.records = Records(ledger, output, TASK, asked, resume)
     try:
         return batch.run(opened, units_of(opened, series_uid))
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from pathlib import Path
 
 from ..files.atomic import is_temporary
@@ -29,6 +30,8 @@ def remove_unfinished(output: Path, folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if is_temporary(path) and path.is_file():
             path.unlink(missing_ok=True)
+        elif is_temporary(path):
+            shutil.rmtree(path, ignore_errors=True)
     if not (folder / RESULT).is_file():
         remove_result(folder)
     inside = sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True)

@@ -33,12 +33,15 @@ class Work:
         Takes one line for people.
     share : callable
         Takes the share of the stack that is done and the stage.
+    write_dicom : bool
+        Whether to write the series without its headrest as DICOM, too.
     """
 
     options: SegmentationOptions
     masks_png: bool
     tell: Callable[[str], None]
     share: Callable[[float, str], None]
+    write_dicom: bool = False
 
 
 def segment_stack(series: Series, stack: Stack, work: Work, outcome: SeriesOutcome) -> SeriesOutcome:
@@ -83,7 +86,17 @@ def _read_segment_write(
     work.tell("    writing")
     work.share(SEGMENTED, "writing")
     extra = {"stack": outcome.stack, "stacks": len(series.stacks)}
-    written = write_result(folder, volume, result, options=options, masks_png=work.masks_png, extra=extra)
+    written = write_result(
+        folder,
+        volume,
+        result,
+        options=options,
+        masks_png=work.masks_png,
+        stack=stack,
+        stack_number=outcome.stack,
+        write_dicom=work.write_dicom,
+        extra=extra,
+    )
     return replace(
         outcome,
         status=DONE,

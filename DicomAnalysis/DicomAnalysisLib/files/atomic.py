@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,34 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 def is_temporary(path: Path) -> bool:
     """Whether a file has a name that `atomic_path` gives: what a process leaves that is killed while it writes."""
     return _TEMPORARY.fullmatch(path.name) is not None
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place, with all that was put into it, when the block succeeds.
+
+    Where `path` is there already, its other files stay. The temporary folder is removed when the block fails.
+
+    Raises
+    ------
+    OutputError
+        If the folder or a file in it cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name[-100:]}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if path.is_dir():
+            for file in sorted(temporary.iterdir()):
+                file.replace(path / file.name)
+        else:
+            temporary.replace(path)
+    except OSError as error:
+        msg = f"Cannot write {path}: {error.strerror or error}. Choose an output folder that can be written."
+        raise OutputError(msg) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .. import __version__
+from ..dicom.stacks import Stack
 from ..errors import OutputError
 from ..preprocessing.cleaning import cleaned_voxels
 from ..preprocessing.resampling import RegularGrid, to_regular_grid
@@ -14,6 +15,7 @@ from ..segmentation.result import SegmentationResult
 from ..segments import HEADREST, KINDS
 from ..volume import Volume
 from .atomic import write_text
+from .dicom_objects import DicomObjects, remove_dicom_objects, write_dicom_objects
 from .json_text import json_text
 from .mask_pictures import write_mask_pictures
 from .measurements import piece_measurements, write_measurements
@@ -30,6 +32,9 @@ def write_result(
     *,
     options: SegmentationOptions | None = None,
     masks_png: bool = False,
+    stack: Stack | None = None,
+    stack_number: int = 1,
+    write_dicom: bool = False,
     extra: Mapping[str, object] | None = None,
 ) -> dict[str, Path]:
     """Write everything one segmentation leaves behind.
@@ -48,13 +53,20 @@ def write_result(
         Stored with the result.
     masks_png : bool
         Also a black-and-white PNG for each slice and segment under ``masks``.
+    stack : Stack, optional
+        The DICOM slices that `volume` was read from; without them no DICOM objects are written.
+    stack_number : int
+        1 for the main stack of its series.
+    write_dicom : bool
+        Also the series without its headrest as DICOM, under ``cleaned-dicom``.
     extra : mapping, optional
         Further keys of ``result.json``.
 
     Returns
     -------
     dict of str to Path
-        ``segmentation, cleaned, measurements, preview, masks, result``; only what was written.
+        ``segmentation, cleaned, measurements, preview, masks, segmentation_dicom, measurements_dicom,
+        cleaned_dicom, result``; only what was written.
 
     Raises
     ------
@@ -82,8 +94,14 @@ def write_result(
     if masks_png:
         written["masks"] = folder / MASKS
         write_mask_pictures(written["masks"], volume, result)
+    objects = DicomObjects()
+    if stack is not None:
+        objects = write_dicom_objects(folder, stack, volume, result, stack_number=stack_number, cleaned=write_dicom)
+        written |= objects.files
     written["result"] = folder / RESULT
     document = result_document(volume, result, grid, options) | dict(extra or {})
+    document["warnings"] += objects.warnings
+    document["dicom"] = objects.identifiers
     document["files"] = {name: path.name for name, path in written.items()}
     write_text(written["result"], json_text(document))
     return written
@@ -163,6 +181,7 @@ def remove_result(folder: Path) -> None:
         for segment in KINDS:
             for picture in (folder / MASKS / segment).glob("*.png"):
                 picture.unlink()
+        remove_dicom_objects(folder)
     except OSError as error:
         msg = f"Cannot replace the earlier result in {folder}: {error.strerror or error}. Choose another output folder."
         raise OutputError(msg) from error
