@@ -213,11 +213,12 @@ class ScriptedServer(_Serving):
         handler.send_response(reply.status)
         for name, value in reply.headers.items():
             handler.send_header(name, value)
-        handler.send_header(*(("Connection", "close") if length is None else ("Content-Length", str(length))))
+        if length is not None:
+            handler.send_header("Content-Length", str(length))
+        handler.send_header("Connection", "close")
         handler.end_headers()
         for chunk in chunks:
             handler.wfile.write(chunk)
-        handler.close_connection = True
 
 
 class Shelf:
@@ -296,6 +297,7 @@ class Proxy(_Serving):
             for name, value in fault.headers.items():
                 handler.send_header(name, value)
             handler.send_header("Content-Length", "0")
+            handler.send_header("Connection", "close")
             handler.end_headers()
             return
         status, headers, body = self._ask(request)
