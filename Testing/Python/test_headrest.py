@@ -182,3 +182,27 @@ def test_a_table_top_pressed_into_the_back(shared_data):
     support = (pressed > -500) & ~ndi.binary_dilation(patient, np.ones((1, 9, 9)))
     assert (mask & ndi.binary_erosion(patient, np.ones((1, 5, 5)))).sum() <= 200e-6 * patient.sum()
     assert (mask & support).sum() >= 0.97 * support.sum()
+
+
+def test_hands_and_fingers_stay_with_the_patient():
+    """A hand on the belly, a blanket's width away: palm and fingers, each with a core of bone."""
+    geometry = StackGeometry([1, 0, 0], [0, 1, 0], (0.9, 0.9), [[0, 0, 2.5 * k] for k in range(64)], 2.5)
+    z, y, x = np.mgrid[:64, :300, :400].astype(np.float32)
+    z, y, x = (z - 32) * 2.5, (y - 165) * 0.9, (x - 200) * 0.9
+    hu = np.full(z.shape, -1000, np.float32)
+    trunk = (x / 150) ** 2 + (y / 90) ** 2 < 1
+    palm = (np.abs(x - 20) < 40) & (np.abs(y + 105) < 12) & (np.abs(z + 20) < 40)
+    hu[trunk | palm] = 40
+    hand = palm
+    for place in (-10, 8, 26, 44):
+        across = (x - place) ** 2 + (y + 105) ** 2
+        finger = (across < 8**2) & (z >= 20) & (z < 75)
+        hu[finger] = 40
+        hu[(finger & (across < 4**2)) | (palm & (across < 5**2))] = 600
+        hand = hand | finger
+    table = (np.abs(y - 100) < 3) & (np.abs(x) < 175)
+    hu[table] = 0
+    blurred = ndi.gaussian_filter(hu, (0.4, 0.8, 0.8)) + np.random.default_rng(0).normal(0, 15, hu.shape)
+    mask = segment(Volume(np.rint(blurred).astype(np.int16), geometry), HEADREST).segment("Headrest").mask
+    assert not (mask & ndi.binary_erosion(hand, np.ones((1, 5, 5)))).any()
+    assert (mask & table).sum() >= 0.97 * table.sum()

@@ -12,12 +12,14 @@ from .thresholds import SOFT_TISSUE_HU
 
 OPENING_MM = 5.0
 """Shells, rails and sheets are thinner than twice this."""
-DEEP_MM = 7.0
-"""Half the thickness of a hand or wrist."""
+DEEP_MM = 5.5
+"""Less than half the thickness of a finger."""
 THICK_MM = 20.0
 """Half the thickness that only a trunk, head or limb has."""
 LIMB_SOFT_SHARE, THICK_SOFT_SHARE = 0.75, 0.6
 """Share of soft tissue in a limb, and in a thick part; boards and blocks measure less."""
+BONY_SOFT_SHARE, BONY_TISSUE_SHARE = 0.45, 0.9
+"""Shares of soft tissue, and of soft tissue and bone, inside hands, wrists and feet."""
 SMALLEST_LIMB_ML = 2.0
 
 
@@ -53,11 +55,23 @@ def patient_core(dense: np.ndarray, means: np.ndarray, grid: CoarseGrid, frame: 
     soft_share = soft_size / np.maximum(size, 1)
     volume_ml = size * grid.pixel_mm**2 * grid.layer_mm / 1000
     chosen = (thick_size > 0) & (soft_share >= THICK_SOFT_SHARE)
-    chosen |= (deep_size > 0) & (soft_share >= LIMB_SOFT_SHARE) & (volume_ml >= min(SMALLEST_LIMB_ML, volume_ml[main]))
+    limb = (soft_share >= LIMB_SOFT_SHARE) | _bony(labels, count, dense, means)
+    chosen |= (deep_size > 0) & limb & (volume_ml >= min(SMALLEST_LIMB_ML, volume_ml[main]))
     chosen[main] = size[main] > 0
     chosen[0] = False
     _drop_what_lies_below(chosen, labels, main, frame)
     return chosen[labels]
+
+
+def _bony(labels: np.ndarray, count: int, dense: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Which parts consist, below their surface, of soft tissue and bone alone."""
+    within = morph.erode(dense, 1)
+    size = np.maximum(_sizes(labels, count, within), 1)
+    soft = within & (means > SOFT_TISSUE_HU[0]) & (means < SOFT_TISSUE_HU[1])
+    tissue = within & (means > SOFT_TISSUE_HU[0])
+    return (_sizes(labels, count, soft) >= BONY_SOFT_SHARE * size) & (
+        _sizes(labels, count, tissue) >= BONY_TISSUE_SHARE * size
+    )
 
 
 def _sizes(labels: np.ndarray, count: int, where: np.ndarray) -> np.ndarray:
