@@ -317,6 +317,32 @@ class DicomAnalysisLogic(ScriptedLoadableModuleLogic):
 
         return SegmentationNodes(*find_results(self.scene, volumeNode))
 
+    def ensurePackages(self, feature, installer=None):
+        """Have the packages of a feature, asking once and installing where some are missing.
+
+        Parameters
+        ----------
+        feature : str
+            ``"segmentation"`` (needs none), ``"decoding"``, ``"plots"``, ``"network"``, ``"cohort"``:
+            the names of `DicomAnalysisLib.dependencies.FEATURES`.
+        installer : DicomAnalysisLib.dependencies.Installer, optional
+            Slicer's own ways by default.
+
+        Returns
+        -------
+        bool
+            False where the user said no.
+
+        Raises
+        ------
+        DicomAnalysisLib.dependencies.DependencyError
+            If they could not be installed; the message says why and how else to get them.
+        """
+        from DicomAnalysisLib.dependencies import ensure
+        from DicomAnalysisPanels.installer import SlicerInstaller
+
+        return ensure(feature, installer or SlicerInstaller())
+
     def volumeInformation(self, volumeNode):
         """Shape, spacing, place and values of a volume as a dict: see `DicomAnalysisLib.reporting.info.describe`."""
         from DicomAnalysisLib.mrml import node_to_volume
