@@ -13,6 +13,8 @@ from .coarse import CoarseGrid
 from .thresholds import BodyThresholds
 
 SMALLEST_PIECE_ML = 1.0
+LIGHT_HU, LIGHT_PIECE_FACTOR = -700, 10
+"""A piece nowhere denser than this is a ghost of motion or noise in the air, unless it is ten times larger."""
 STREAK_MEAN_HU = -700.0
 GUARD_MM = 2.0
 """Beside the skin a voxel is half air, half patient, and looks like foam; it is left alone."""
@@ -71,7 +73,8 @@ def support_region(
         volume += np.bincount(plane.ravel(), minlength=count + 1) * block_ml[k]
     # A single thin slice holds little volume; there a piece of 1 cm2 is kept.
     smallest = min(SMALLEST_PIECE_ML, 100 / grid.pixel_mm**2 * float(block_ml.sum()))
-    kept = volume >= smallest
+    solid = np.bincount(labels[means > LIGHT_HU], minlength=count + 1) > 0
+    kept = (volume >= smallest) & (solid | (volume >= LIGHT_PIECE_FACTOR * smallest))
     kept[0] = False
     if streak_layers.any():
         kept &= ~_streaks(labels, count, means, ndi.binary_dilation(streak_layers, iterations=2))
