@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import pydicom
 import pytest
@@ -131,6 +132,45 @@ def test_source_there_and_back(capsys, tmp_path, orthanc, source):
         assert not again.get("sent", again.get("fetched"))
 
 
+def test_results_there_and_back(capsys, tmp_path, orthanc, fresh):
+    """Source, SEG, structured report and cleaned series: the same objects, voxel by voxel and code by code."""
+    _, series, _ = uids_of(fresh)
+    assert run(capsys, "segment", fresh, "--output", tmp_path / "results", "--write-dicom")[0] == 0
+    made = tmp_path / "results" / series
+    status, document, _ = run(capsys, "send", fresh, made, "--server", orthanc.url)
+    assert (status, document["complete"], len(document["series"])) == (0, True, 4)
+    left_out = {Path(problem["path"]).name for problem in document["problems"]}
+    assert left_out == {path.name for path in made.iterdir() if path.is_file() and path.suffix != ".dcm"}
+
+    fetched = tmp_path / "fetched"
+    wanted = [word for one in document["series"] for word in ("--series", one["series_uid"])]
+    assert run(capsys, "fetch", *wanted, "--server", orthanc.url, "--output", fetched)[0] == 0
+    for folder in (fresh, made / "cleaned-dicom"):
+        _, uid, _ = uids_of(folder)
+        assert_same_objects(fetched / uid, folder)
+        assert np.array_equal(read_volume(fetched / uid).voxels, read_volume(folder).voxels)
+    for name in ("segmentation.dcm", "measurements.dcm"):
+        original = pydicom.dcmread(made / name)
+        back = pydicom.dcmread(fetched / original.SeriesInstanceUID / f"{original.SOPInstanceUID}.dcm")
+        assert back == original
+        assert codes_of(back) == codes_of(original)
+    sent = highdicom.seg.segread(made / "segmentation.dcm")
+    back = highdicom.seg.segread(next((fetched / sent.SeriesInstanceUID).iterdir()))
+    for number in sent.segment_numbers:
+        one, other = (segmentation.get_volume(segment_numbers=[number]) for segmentation in (sent, back))
+        assert one.array.any()
+        assert np.array_equal(one.array, other.array)
+        assert np.array_equal(one.affine, other.affine)
+
+
+def codes_of(dataset: pydicom.Dataset) -> list[tuple[str, str, str]]:
+    """Every coded concept of a data set, in order."""
+    items = [item for element in dataset.iterall() if element.VR == "SQ" for item in element.value]
+    codes = [(i.CodeValue, i.CodingSchemeDesignator, i.CodeMeaning) for i in items if "CodeValue" in i]
+    assert codes
+    return codes
+
+
 def test_for_people(capsys, tmp_path, orthanc, source):
     _, series, files = uids_of(source)
     assert cli.main(["send", str(source), "--server", orthanc.url]) == 0
@@ -247,13 +287,13 @@ def start_command(*arguments: object) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
 
 
-def kill_when(process: subprocess.Popen, condition) -> None:
+def kill_when(process: subprocess.Popen, condition, how: signal.Signals = signal.SIGKILL) -> None:
     deadline = time.monotonic() + 30
     while not condition():
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(how)
     process.wait()
 
 
@@ -286,6 +326,21 @@ def test_a_killed_fetch_is_completed_by_the_next(capsys, tmp_path, orthanc, sour
     )
     assert asked == set(files) - there
     assert_same_objects(folder, source)
+
+
+def test_a_fetch_that_the_user_interrupts_leaves_nothing_half(tmp_path, orthanc, source):
+    _, series, files = uids_of(source)
+    folder = tmp_path / series
+    with DicomWeb(orthanc.url) as server:
+        send(server, [source])
+    with Proxy(orthanc.url) as proxy:
+        release = threading.Event()
+        proxy.fault = lambda request: release if _is_retrieval(request) else None
+        process = start_command("fetch", "--series", series, "--output", tmp_path, "--server", proxy.url)
+        kill_when(process, lambda: list(folder.glob("*.dcm")) and list(folder.glob(".receiving-*")), signal.SIGINT)
+        release.set()
+    assert process.returncode == 130
+    assert {path.stem for path in folder.iterdir()} < set(files)
 
 
 def test_a_killed_send_is_completed_by_the_next(capsys, orthanc, fresh):
@@ -472,9 +527,21 @@ def test_mistakes_of_the_user(capsys, arguments, reason):
     assert "secret-1" not in progress + document["error"]
 
 
-def test_sources_of_a_series_can_be_opened(capsys, tmp_path, orthanc, source):
-    """What was fetched is what every other command takes."""
-    _, series, _ = uids_of(source)
+def test_what_was_fetched_can_be_indexed_at_once(capsys, tmp_path, orthanc, source):
+    """The folder, and the database it is added to, are what every other command takes."""
+    _, series, files = uids_of(source)
     run(capsys, "send", source, "--server", orthanc.url)
-    run(capsys, "fetch", "--series", series, "--server", orthanc.url, "--output", tmp_path)
-    assert [one.identity.series_uid for one in open_source(tmp_path).series()] == [series]
+    output, database = tmp_path / "files", tmp_path / "database"
+    fetching = ("fetch", "--series", series, "--server", orthanc.url, "--output", output, "--database", database)
+    status, document, _ = run(capsys, *fetching)
+    assert (status, document["database"]["added"]) == (0, len(files))
+    for place in (output, database):
+        assert [one.identity.series_uid for one in open_source(place).series()] == [series]
+    status, document, _ = run(capsys, *fetching)
+    assert (status, document["database"]["added"], document["database"]["unchanged"]) == (0, 0, len(files))
+    database.rename(tmp_path / "moved")
+    database.write_text("not a folder", "utf-8")
+    status, document, _ = run(capsys, *fetching)
+    assert status == 1
+    assert document["series"][0]["status"] == "done"
+    assert document["database"]["error"]

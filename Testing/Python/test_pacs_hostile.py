@@ -8,6 +8,7 @@ import itertools
 import logging
 import os
 import re
+import sys
 import time
 import tracemalloc
 from pathlib import Path
@@ -483,6 +484,12 @@ def test_a_damaged_netrc_file_is_not_quoted(tmp_path):
     with pytest.raises(UsageError, match="cannot be understood at line") as caught:
         find_credentials("pacs", netrc, {})
     assert SECRET not in str(caught.value)
+
+
+def test_without_requests_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "requests", None)
+    with pytest.raises(errors.PacsError, match=r"pip install 'dicom-analysis\[pacs\]'"):
+        DicomWeb("https://pacs.example.org")
 
 
 def test_addresses():

@@ -59,19 +59,21 @@ def receive_file(folder: Path) -> Iterator[IncomingFile]:
         If it cannot be written.
     """
     make_folder(folder)
-    with _named_errors(folder):
-        path = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
-        stream = path.open("xb")
-    try:
+    path = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+    stream = None
+    try:  # before the file is there, so that an interrupt just after that removes it, too
+        with _named_errors(folder):
+            stream = path.open("xb")
         with contextlib.suppress(OSError):  # some network drives know no locks
             _lock(stream)
         yield IncomingFile(path, stream)
     finally:
         with _named_errors(folder):
-            if os.name == "nt":
+            if os.name == "nt" and stream is not None:  # there an open file cannot be removed
                 stream.close()
             path.unlink(missing_ok=True)
-            stream.close()
+            if stream is not None:
+                stream.close()
 
 
 def make_folder(folder: Path) -> None:
