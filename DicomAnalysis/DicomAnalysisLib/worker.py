@@ -21,14 +21,14 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import DicomAnalysisError, UsageError
+from .errors import UsageError
 from .jobs import TASKS
-from .jobs.events import CANCELLED, CRASH, DEPENDENCY, MEMORY, USER, Failure, Reporter, Result
+from .jobs.endings import describe_failure
+from .jobs.events import CANCELLED, Reporter, Result
 from .logs import set_up_logging
 
 STOP_SECONDS = 5.0
@@ -85,33 +85,6 @@ def run_job(job: Mapping[str, object], report: Reporter) -> Mapping[str, object]
     set_up_logging()
     _limit_memory(job.get("memory_limit"))
     return importlib.import_module(f".jobs.{module}", __package__).run(arguments, report)
-
-
-def describe_failure(error: BaseException) -> Failure:
-    """An exception as what a user is told.
-
-    Of unexpected ones only kind and place are given: their text may quote a DICOM header.
-    """
-    where = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
-    if isinstance(error, KeyboardInterrupt):
-        return Failure(CANCELLED, "Cancelled.")
-    if isinstance(error, DicomAnalysisError):
-        return Failure(USER, str(error), where)
-    if isinstance(error, MemoryError):
-        msg = (
-            "There is not enough memory for this task. Close other programs or volumes, or choose a smaller volume, "
-            "and start it again."
-        )
-        return Failure(MEMORY, msg, f"{where}: {error}")
-    if isinstance(error, ImportError):
-        from .dependencies import explain_missing_module
-
-        return Failure(DEPENDENCY, explain_missing_module(error.name or ""), f"{where}: {error}")
-    msg = (
-        f"The task stopped at an unexpected {type(error).__name__}. What was finished before is kept. "
-        "Please report it with the log."
-    )
-    return Failure(CRASH, msg, where)
 
 
 def _read_job(name: str) -> Mapping[str, object]:

@@ -236,8 +236,15 @@ class Ledger:
 
 
 @contextmanager
-def open_ledger(folder: Path | str) -> Iterator[Ledger]:
+def open_ledger(folder: Path | str, patience: float = 0.0) -> Iterator[Ledger]:
     """The ledger of an output folder, held for this process alone while the block lasts.
+
+    Parameters
+    ----------
+    folder : path
+        Made where it is missing.
+    patience : float
+        Seconds to wait for another process to let go of it.
 
     Raises
     ------
@@ -253,7 +260,10 @@ def open_ledger(folder: Path | str) -> Iterator[Ledger]:
         msg = f"Cannot write {folder}: {error.strerror or error}. Choose an output folder that can be written."
         raise OutputError(msg) from error
     lock = FolderLock(folder / LOCK)
-    if not lock.acquire():
+    until = time.monotonic() + patience
+    while not (held := lock.acquire()) and time.monotonic() < until:
+        time.sleep(0.02)
+    if not held:
         msg = f"Another run is at work in {folder}; wait until it has ended, or choose another output folder."
         raise BusyFolderError(msg)
     try:

@@ -1,17 +1,54 @@
-"""How a child ended, in words for the user: one message for each way, with the log behind it."""
+"""How a task ended, in words for the user: one message for each way, with the log behind it."""
 
 from __future__ import annotations
 
 import os
 import signal
+import traceback
 
-from .events import CRASH, MEMORY, USER, Failure
+from ..errors import DicomAnalysisError
+from .events import CANCELLED, CRASH, DEPENDENCY, MEMORY, USER, Failure
 
 LOG_TAIL = 20_000
 """Characters of a log that go with a failure."""
 
 _WINDOWS_OUT_OF_MEMORY = {0xC0000017, 0xC000012D, 0xC000009A}
 """STATUS_NO_MEMORY, STATUS_COMMITMENT_LIMIT, STATUS_INSUFFICIENT_RESOURCES."""
+
+
+def describe_failure(error: BaseException) -> Failure:
+    """An exception as what a user is told.
+
+    Of unexpected ones only kind and place are given: their text may quote a DICOM header.
+    """
+    where = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
+    if isinstance(error, KeyboardInterrupt):
+        return was_cancelled()
+    if isinstance(error, DicomAnalysisError):
+        return Failure(USER, str(error), where)
+    if isinstance(error, OSError):
+        msg = f"A file could not be used: {error.strerror or type(error).__name__}. Check the disk and the folder."
+        return Failure(USER, msg, where)
+    if isinstance(error, MemoryError):
+        msg = (
+            "There is not enough memory for this task. Close other programs or volumes, or choose a smaller volume, "
+            "and start it again."
+        )
+        return Failure(MEMORY, msg, f"{where}: {error}")
+    if isinstance(error, ImportError):
+        from ..dependencies import explain_missing_module
+
+        return Failure(DEPENDENCY, explain_missing_module(error.name or ""), f"{where}: {error}")
+    msg = (
+        f"The task stopped at an unexpected {type(error).__name__}. What was finished before is kept. "
+        "Please report it with the log."
+    )
+    return Failure(CRASH, msg, where)
+
+
+def was_cancelled() -> Failure:
+    """The user wanted it so."""
+    return Failure(CANCELLED, "Cancelled.")
 
 
 def unexplained_ending(returncode: int, log: str) -> Failure:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import DicomAnalysisError
 from ..files.json_text import json_text
 from .command import child_environment, find_python, worker_command
-from .endings import LOG_TAIL, could_not_start, unexplained_ending
-from .events import CANCELLED as WAS_CANCELLED
-from .events import USER, Event, Failure, Progress, Result, SeriesUpdate, from_line
+from .endings import LOG_TAIL, could_not_start, describe_failure, unexplained_ending, was_cancelled
+from .events import Event, Failure, Progress, Result, SeriesUpdate, from_line
 from .job import Job
 from .process_tree import kill_tree, popen_arguments
 from .remaining import RemainingTime
-from .workspace import Workspace
+from .workspace import Workspace, remove_abandoned_workspaces
 
 NEW, PREPARING, RUNNING, CANCELLING = "new", "preparing", "running", "cancelling"
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
@@ -81,6 +81,7 @@ class JobProcess:
         self._result: Result | None = None
         self._kill_at: float | None = None
         self._log = ""
+        self._untold: deque[tuple[Callable[[object], object], object]] = deque()
 
     @property
     def is_over(self) -> bool:
@@ -107,14 +108,21 @@ class JobProcess:
         self.state = PREPARING
 
     def poll(self) -> None:
-        """Do what there is to do and return at once (0.05 s and less); to be called about ten times a second."""
+        """Do what there is to do and return at once (0.05 s and less); to be called about ten times a second.
+
+        What a callback raises comes out of here; the job goes on with the next call.
+        """
         try:
             if self.state == PREPARING:
                 self._prepare()
             if self.state in (RUNNING, CANCELLING):
                 self._watch()
-        except DicomAnalysisError as error:
-            self._finish(FAILED, Failure(USER, str(error)))
+        except Exception as error:  # noqa: BLE001 (a timer that dies would leave the user waiting for ever)
+            self._finish(FAILED, describe_failure(error))
+        # Last, so that a callback that runs an event loop of its own finds everything as it should be.
+        while self._untold:
+            call, argument = self._untold.popleft()
+            call(argument)
 
     def cancel(self) -> None:
         """Stop; returns at once. `poll` sees to it that all is gone within two seconds."""
@@ -123,7 +131,7 @@ class JobProcess:
             self._kill_at = time.monotonic() + GRACE_SECONDS
             self._child.stdin.close()  # the child watches it
         elif self.state in (NEW, PREPARING):
-            self._finish(CANCELLED, _cancelled())
+            self._finish(CANCELLED, was_cancelled())
 
     def wait(self, seconds: float | None = None, meanwhile: Callable[[], object] | None = None) -> JobProcess:
         """Poll until the job is over, for scripts.
@@ -151,6 +159,7 @@ class JobProcess:
 
     def _prepare(self) -> None:
         if self._workspace is None:
+            remove_abandoned_workspaces(self._temporary)
             self._workspace = Workspace(self._temporary)
             if self.job.prepare is not None:
                 self._preparation = self.job.prepare(self._workspace.path)
@@ -188,12 +197,11 @@ class JobProcess:
             self._take(event)
         if returncode is None:
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
-                kill_tree(self._child.pid)
+                kill_tree(self._child)
                 self._kill_at = time.monotonic() + GRACE_SECONDS
             return
-        kill_tree(self._child.pid)  # whom the child left behind
         if self.state == CANCELLING:
-            self._finish(CANCELLED, _cancelled())
+            self._finish(CANCELLED, was_cancelled())
         elif self._result is not None and returncode == 0:
             self._collect()
         else:
@@ -216,11 +224,9 @@ class JobProcess:
         if isinstance(event, Progress):
             self.progress = event
             self._remaining.add(time.monotonic(), event.value)
-            if self._on_progress is not None:
-                self._on_progress(event)
+            self._tell(self._on_progress, event)
         elif isinstance(event, SeriesUpdate):
-            if self._on_series is not None:
-                self._on_series(event)
+            self._tell(self._on_series, event)
         elif isinstance(event, Result):
             self._result = event
         else:
@@ -235,18 +241,26 @@ class JobProcess:
     def _finish(self, state: str, failure: Failure | None = None) -> None:
         self._log = self.log
         self.state, self.failure = state, failure
-        if self._child is not None and not self._child.stdin.closed:
+        if self._child is not None:
+            kill_tree(self._child)  # whom the child left behind, or the child itself where we failed
             self._child.stdin.close()
-        if state != DONE and self.job.clean is not None and self._child is not None:
-            self.job.clean(state == CANCELLED)
+            self._clean()
         if self._workspace is not None:
             self._workspace.remove()
-        if self._on_done is not None:
-            self._on_done(self)
+        self._tell(self._on_done, self)
 
+    def _clean(self) -> None:
+        if self.state == DONE or self.job.clean is None:
+            return
+        try:
+            self._child.wait(GRACE_SECONDS)
+            self.job.clean(self.state == CANCELLED)
+        except (DicomAnalysisError, OSError, subprocess.TimeoutExpired) as error:
+            self._log += f"\nWhat was left unfinished could not be removed: {error}"
 
-def _cancelled() -> Failure:
-    return Failure(WAS_CANCELLED, "Cancelled.")
+    def _tell(self, callback: Callable[[object], object] | None, argument: object) -> None:
+        if callback is not None:
+            self._untold.append((callback, argument))
 
 
 def _tail(path: Path) -> str:

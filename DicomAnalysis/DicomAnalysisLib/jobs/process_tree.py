@@ -15,20 +15,20 @@ def popen_arguments() -> dict[str, object]:
     return {"start_new_session": True}
 
 
-def kill_tree(pid: int) -> None:
+def kill_tree(process: subprocess.Popen) -> None:
     """End a process started with `popen_arguments`, its children and their children, at once.
 
-    On Linux and macOS its process group is ended, on Windows its tree. Returns without waiting;
-    whoever is gone already is no failure.
+    On Linux and macOS its process group is ended, also where the process itself is gone; on Windows
+    its tree, while the process is there. Returns without waiting.
     """
-    if os.name == "nt":
+    if os.name != "nt":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    elif process.poll() is None:  # afterwards its number may be another's
         subprocess.Popen(
-            ["taskkill", "/F", "/T", "/PID", str(pid)],
+            ["taskkill", "/F", "/T", "/PID", str(process.pid)],
             creationflags=subprocess.CREATE_NO_WINDOW,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)

@@ -22,6 +22,7 @@ def segment_series_job(
     *,
     series_uids: Sequence[str] | None = None,
     masks_png: bool = False,
+    write_dicom: bool = False,
     resume: bool = False,
 ) -> Job:
     """The job of segmenting series into result folders, as the command ``segment`` does.
@@ -41,6 +42,8 @@ def segment_series_job(
         Only these series.
     masks_png : bool
         Also write each slice's mask as PNG.
+    write_dicom : bool
+        Also write each series without its headrest as a new DICOM series.
     resume : bool
         Leave alone what the ledger says was done with the same options.
     """
@@ -53,6 +56,7 @@ def segment_series_job(
         "options": asdict(options or SegmentationOptions()),
         "series_uids": None if series_uids is None else list(series_uids),
         "masks_png": masks_png,
+        "write_dicom": write_dicom,
         "resume": resume,
     }
     return Job(TASK, arguments, clean=lambda cancelled: tidy_up(output, blame=not cancelled))
@@ -72,6 +76,7 @@ def run(arguments: Mapping[str, object], report: Reporter) -> Mapping[str, objec
             options_from(arguments["options"]),
             series_uid=arguments.get("series_uids"),
             masks_png=bool(arguments.get("masks_png")),
+            write_dicom=bool(arguments.get("write_dicom")),
             watch=_Watch(report),
             ledger=ledger,
             resume=bool(arguments.get("resume")),
@@ -99,7 +104,7 @@ def tidy_up(output: Path, *, blame: bool) -> None:
     from ..cohort.ledger import NAME, open_ledger
 
     if (output / NAME).is_file():
-        with open_ledger(output) as ledger:
+        with open_ledger(output, patience=1.0) as ledger:  # a child that was just ended may still be letting go
             Records(ledger, output, "", {}, resume=True).tidy_up(blame=blame)
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from ..errors import OutputError
 from ..files.folder_lock import FolderLock
 
 PREFIX, LOCK = "DicomAnalysis-job-", ".in-use"
+
+NEWBORN_SECONDS = 10.0
+"""A folder younger than this may not be locked yet; its owner's child may not have noticed yet that it is alone."""
 
 
 class Workspace:
@@ -53,8 +57,8 @@ def remove_abandoned_workspaces(root: Path | str | None = None) -> int:
     for folder in sorted(_root(root).glob(f"{PREFIX}*")):
         lock = FolderLock(folder / LOCK)
         try:
-            abandoned = lock.acquire()
-        except OutputError:  # somebody else's folder
+            abandoned = time.time() - folder.stat().st_mtime > NEWBORN_SECONDS and lock.acquire()
+        except (OSError, OutputError):  # gone meanwhile, or another user's
             continue
         lock.release()
         if abandoned:
