@@ -100,7 +100,7 @@ class FetchReport:
 def fetch(server: DicomWeb, wanted: Wanted, output: Path | str, tell: Tell | None = None) -> FetchReport:
     """Fetch what is not there yet.
 
-    A series that fails never stops the others, unless the server is gone or refuses us.
+    A series that fails never stops the others, unless the server is gone or refuses us, or the disk is full.
 
     Parameters
     ----------
@@ -114,9 +114,7 @@ def fetch(server: DicomWeb, wanted: Wanted, output: Path | str, tell: Tell | Non
     Raises
     ------
     PacsError
-        If the server cannot be asked, or has nothing that matches.
-    OutputError
-        If the output folder cannot be made.
+        If the server cannot be asked, or has nothing that matches. What goes wrong later stands in the report.
     """
     tell = tell or (lambda _line: None)
     output = Path(output)
