@@ -7,18 +7,53 @@ import slicer
 
 def show_volume(volume_node: slicer.vtkMRMLScalarVolumeNode, fit: bool = False) -> None:
     """Put a volume behind everything else in the slice views."""
-    slicer.util.setSliceViewerLayers(background=volume_node, fit=fit)
+    # Fitting needs views; there are none without a main window.
+    slicer.util.setSliceViewerLayers(background=volume_node, fit=fit and slicer.app.layoutManager() is not None)
 
 
-def show_table(table_node: slicer.vtkMRMLTableNode) -> None:
-    """Open a table view beside the others and show the table in it."""
-    layout_manager = slicer.app.layoutManager()
-    if layout_manager is not None:
-        layout = slicer.modules.tables.logic().GetLayoutWithTable(layout_manager.layout)
-        layout_manager.setLayout(layout)
+class ResultLayout:
+    """Makes room for a table and a plot beside the other views, and gives the views back their places.
+
+    A layout that the user chose meanwhile is left as it is.
+    """
+
+    def __init__(self) -> None:
+        self._before: int | None = None
+        self._ours: int | None = None
+
+    def show(self, table: bool, plot: bool) -> None:
+        """Show a table view, a plot view, both, or neither: the layout there was before."""
+        manager = slicer.app.layoutManager()
+        if manager is None:
+            return
+        if manager.layout != self._ours:
+            self._before, self._ours = manager.layout, None
+        if not (table or plot):
+            if self._ours is not None:
+                manager.setLayout(self._before)
+            self._ours = None
+            return
+        layout = self._before
+        if plot:
+            layout = slicer.modules.plots.logic().GetLayoutWithPlot(layout)
+        if table:
+            layout = slicer.modules.tables.logic().GetLayoutWithTable(layout)
+        manager.setLayout(layout)
+        self._ours = manager.layout
+
+
+def show_in_table_view(table_node: slicer.vtkMRMLTableNode) -> None:
+    """Show a table in the table views."""
     application_logic = slicer.app.applicationLogic()
     application_logic.GetSelectionNode().SetActiveTableID(table_node.GetID())
     application_logic.PropagateTableSelection()
+
+
+def show_in_plot_view(chart_node: slicer.vtkMRMLPlotChartNode) -> None:
+    """Show a chart in the plot views."""
+    application_logic = slicer.app.applicationLogic()
+    application_logic.GetSelectionNode().SetActivePlotChartID(chart_node.GetID())
+    application_logic.PropagatePlotChartSelection()
 
 
 def show_in_3d(segmentation_node: slicer.vtkMRMLSegmentationNode, shown: bool) -> None:

@@ -24,6 +24,7 @@ _HOMES = {
     "find_results": "results",
     "grid_of_node": "grid",
     "load_files": "loading",
+    "load_result": "result_files",
     "load_series": "loading",
     "node_to_volume": "volumes",
     "require_scalar_volume": "grid",

@@ -9,6 +9,7 @@ import os
 import sys
 import unittest
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -40,21 +41,38 @@ def application(golden=None):
     scene = slicer.vtkMRMLScene()
     logic = slicer.vtkSlicerApplicationLogic()
     logic.SetMRMLScene(scene)
-    tables, segmentations = slicer.vtkSlicerTablesLogic(), slicer.vtkSlicerSegmentationsModuleLogic()
-    for module_logic in (tables, segmentations):  # the latter brings the rules that make surfaces
+    tables, plots = slicer.vtkSlicerTablesLogic(), slicer.vtkSlicerPlotsLogic()
+    segmentations = slicer.vtkSlicerSegmentationsModuleLogic()  # brings the rules that make surfaces
+    for module_logic in (tables, plots, segmentations):
         module_logic.SetMRMLScene(scene)
     app = App(qt_application, logic)
     replaced = {
-        "qt": _module("qt", QFile=_qfile(), QUiLoader=pythonqt.UiLoader, Qt=_qt().Qt, QWidget=QtWidgets.QWidget),
+        "qt": _module(
+            "qt",
+            QDesktopServices=Desktop,
+            QFile=_qfile(),
+            QFileDialog=FileDialog,
+            QTableWidgetItem=QtWidgets.QTableWidgetItem,
+            QTimer=pythonqt.new_timer,
+            QUiLoader=pythonqt.UiLoader,
+            QUrl=_qt().QUrl,
+            QWidget=QtWidgets.QWidget,
+            Qt=_qt().Qt,
+        ),
         "ctk": _module("ctk"),
         "slicer.ScriptedLoadableModule": _base_classes(),
-        "slicer.parameterNodeWrapper": _module("wrapper", parameterNodeWrapper=parameters.parameterNodeWrapper),
+        "slicer.parameterNodeWrapper": _module(
+            "wrapper", parameterNodeWrapper=parameters.parameterNodeWrapper, WithinRange=parameters.WithinRange
+        ),
+        "SampleData": _module("SampleData", SampleDataLogic=SampleDataLogic),
         "slicer.i18n": _module("i18n", tr=lambda text: text, translate=lambda _context, text: text),
     }
     attributes = {
         "mrmlScene": scene,
         "app": app,
-        "modules": SimpleNamespace(tables=SimpleNamespace(logic=lambda: tables)),
+        "modules": SimpleNamespace(
+            tables=SimpleNamespace(logic=lambda: tables), plots=SimpleNamespace(logic=lambda: plots)
+        ),
         "qSlicerScriptedLoadableModuleWidget": Representation,
         "dicomDatabase": None,
     }
@@ -67,6 +85,8 @@ def application(golden=None):
         yield SimpleNamespace(scene=scene, app=app, widget=lambda: slicer.util.getModuleWidget("DicomAnalysis"))
     finally:
         app.close()
+        SampleDataLogic.sources.clear()
+        Desktop.opened.clear()
         scene.Clear(True)
         for name, module in saved.items():
             sys.modules.pop(name) if module is None else sys.modules.update({name: module})
@@ -80,6 +100,7 @@ class App:
     """What the panel and `slicer.util` ask of `slicer.app`."""
 
     applicationName = "Slicer"  # noqa: N815
+    applicationVersion = "5.13.0"  # noqa: N815
 
     def __init__(self, qt_application, logic):
         self._qt, self._logic = qt_application, logic
@@ -91,9 +112,18 @@ class App:
         )
         self._representation = None
         self.cursors = 0
+        self.at_startup = []
 
     def _set_layout(self, layout):
         self._layouts.layout = layout
+
+    def connect(self, signal, slot):
+        if signal != "startupCompleted()":
+            raise ValueError(signal)
+        self.at_startup.append(slot)
+
+    def topLevelWidgets(self):  # noqa: N802
+        return []
 
     def testingEnabled(self):  # noqa: N802
         return True
@@ -138,6 +168,48 @@ class Representation:
 
     def self(self):
         return self._widget
+
+
+class FileDialog:
+    """`qt.QFileDialog`: a test says what the user chooses."""
+
+    chosen = ""
+
+    @classmethod
+    def getExistingDirectory(cls, _parent, _caption, _folder):  # noqa: N802
+        return cls.chosen
+
+    @classmethod
+    def getSaveFileName(cls, _parent, _caption, _name, _filter):  # noqa: N802
+        return cls.chosen  # PythonQt gives the name alone
+
+
+class Desktop:
+    """`qt.QDesktopServices`: keeps what it was to open."""
+
+    opened = []  # noqa: RUF012
+
+    @classmethod
+    def openUrl(cls, url):  # noqa: N802
+        cls.opened.append(url.toLocalFile())
+        return True
+
+
+class SampleDataLogic:
+    """`SampleData.SampleDataLogic`: keeps what is registered; offers no buttons and downloads nothing."""
+
+    sources = {}  # noqa: RUF012
+
+    @classmethod
+    def registerCustomSampleDataSource(cls, category, **source):  # noqa: N802
+        needed = {"sampleName", "uris", "fileNames", "nodeNames", "customDownloader", "thumbnailFileName"}
+        if set(source) != needed or not isinstance(source["uris"], str):
+            raise TypeError(source)
+        cls.sources.setdefault(category, []).append(SimpleNamespace(**source))
+
+    @classmethod
+    def sampleDataSourcesByCategory(cls, category):  # noqa: N802
+        return cls.sources.get(category, [])
 
 
 def _base_classes():
@@ -193,6 +265,7 @@ def _base_classes():
 
 def _module(name, **content):
     module = ModuleType(name)
+    module.__spec__ = ModuleSpec(name, None)
     vars(module).update(content)
     return module
 

@@ -61,11 +61,28 @@ class Proxy:
             raise ValueError(msg)
         name, arguments = signature.rstrip(")").split("(")
         sent = len(arguments.split(",")) if arguments else 0
-        accepted = len(inspect.signature(slot).parameters)
-        getattr(self.qobject, name).connect(lambda *values: slot(*map(wrap, values[: min(sent, accepted)])))
+        taken = min(sent, _accepted(slot, sent))
+        getattr(self.qobject, name).connect(lambda *values: slot(*map(wrap, values[:taken])))
 
     def findChildren(self, _kind=None):  # noqa: N802
         return [wrap(child) for child in self.qobject.findChildren(QtCore.QObject)]
+
+
+def _accepted(slot, sent):
+    """How many arguments PythonQt hands to a slot.
+
+    Functions and methods get as many as they have positional parameters, those with defaults
+    included; a function with ``*args``, a partial or any other callable gets all.
+    """
+    function = slot.__func__ if inspect.ismethod(slot) else slot
+    if not inspect.isfunction(function) or function.__code__.co_flags & inspect.CO_VARARGS:
+        return sent
+    return function.__code__.co_argcount - inspect.ismethod(slot)
+
+
+def new_timer():
+    """`qt.QTimer()`."""
+    return Proxy(QtCore.QTimer())
 
 
 def wrap(value):

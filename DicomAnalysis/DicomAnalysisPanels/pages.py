@@ -1,0 +1,157 @@
+"""Which pages the panel has. A later page is one more line in `PAGES`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import slicer
+from slicer.i18n import tr as _
+
+from .log import Log
+from .tasks import TaskRunner
+
+if TYPE_CHECKING:
+    from DicomAnalysis import DicomAnalysisLogic, DicomAnalysisParameterNode
+
+
+class Page(NamedTuple):
+    """One page: what its tab says, its .ui file, its panel class (``module:class`` in this package) and what it needs.
+
+    A page whose part of the library (`needs`, a module) is not there is not shown.
+    """
+
+    title: str
+    ui: str
+    panel: str
+    needs: str
+
+
+PAGES = (
+    Page(_("Segment"), "Segment.ui", "segment:SegmentPanel", "DicomAnalysisLib.segmentation"),
+    Page(_("DICOM database"), "Database.ui", "database:DatabasePanel", "DicomAnalysisLib.dicom"),
+    Page(_("Settings and log"), "Settings.ui", "settings:SettingsPanel", "DicomAnalysisLib.errors"),
+)
+
+
+@dataclass
+class Shared:
+    """What pages share.
+
+    Attributes
+    ----------
+    logic : DicomAnalysisLogic
+    tasks : TaskRunner
+    log : Log
+    select : callable
+        Chooses a volume node and shows the page that works on it.
+    """
+
+    logic: DicomAnalysisLogic
+    tasks: TaskRunner
+    log: Log
+    select: Callable[[Any], None] = lambda _node: None
+
+
+class PagePanel:
+    """What every page answers to.
+
+    Parameters
+    ----------
+    ui : namespace of widgets
+        Those of all pages, by name.
+    shared : Shared
+    """
+
+    def __init__(self, ui: Any, shared: Shared):
+        self.ui = ui
+        self.shared = shared
+        self.logic = shared.logic
+        self.parameters: DicomAnalysisParameterNode | None = None
+
+    def set_parameters(self, parameters: DicomAnalysisParameterNode | None) -> None:
+        """Work with another parameter node, or with none while the scene is being closed."""
+        self.parameters = parameters
+        if parameters is not None:
+            self.update()
+
+    def update(self) -> None:
+        """Something changed (a choice, a node, a task): show it, and what can be clicked now."""
+
+    def shown(self) -> None:
+        """The page was opened."""
+
+    def scene_closed(self) -> None:
+        """The scene is empty now."""
+
+
+class Pages:
+    """The tabs: builds every page that can be shown and passes on what all of them have to know.
+
+    Parameters
+    ----------
+    tabs : QTabWidget
+    resource_path : callable
+        From a name below ``Resources`` to its path.
+    pages : sequence of Page
+    """
+
+    def __init__(self, tabs: Any, resource_path: Callable[[str], str], pages: tuple[Page, ...] = PAGES):
+        self.tabs = tabs
+        self.pages = [page for page in pages if _is_there(page.needs)]
+        self.panels: list[PagePanel] = []
+        self.widgets = []
+        for page in self.pages:
+            widget = slicer.util.loadUI(resource_path(f"UI/{page.ui}"))
+            self.widgets.append(widget)
+            tabs.addTab(widget, page.title)
+
+    def build(self, ui: Any, shared: Shared) -> None:
+        """Make the panels, once all widgets are known by name."""
+        for page in self.pages:
+            module, _colon, name = page.panel.partition(":")
+            self.panels.append(getattr(importlib.import_module(f".{module}", __package__), name)(ui, shared))
+        self.tabs.connect("currentChanged(int)", self.on_changed)
+        shared.tasks.listeners.append(self.update)
+
+    def set_scene(self, scene: slicer.vtkMRMLScene | None) -> None:
+        """Tell the pages that list nodes which scene to list."""
+        for widget in self.widgets:
+            if widget.className() == "qMRMLWidget":
+                widget.setMRMLScene(scene)
+
+    def show(self, panel_name: str) -> None:
+        """Open the page whose panel has this class name."""
+        for index, page in enumerate(self.pages):
+            if page.panel.endswith(f":{panel_name}"):
+                self.tabs.currentIndex = index
+
+    def on_changed(self, index: int) -> None:
+        """Another page was opened."""
+        if 0 <= index < len(self.panels):
+            self.panels[index].shown()
+
+    def set_parameters(self, parameters: DicomAnalysisParameterNode | None) -> None:
+        """Work with another parameter node, or with none."""
+        for panel in self.panels:
+            panel.set_parameters(parameters)
+
+    def update(self) -> None:
+        """Something changed."""
+        for panel in self.panels:
+            panel.update()
+
+    def scene_closed(self) -> None:
+        """The scene is empty now."""
+        for panel in self.panels:
+            panel.scene_closed()
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
