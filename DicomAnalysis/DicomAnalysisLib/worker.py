@@ -6,8 +6,9 @@ events, one JSON object a line (see `jobs.events`), and nothing else; what libra
 standard error. The last line is a ``result`` or an ``error``. Exit status: 0 with a result,
 1 with an error, 130 when told to stop, 2 for a usage error.
 
-With ``--watch-stdin`` the end of standard input means: stop. A parent that closes the pipe, or
-dies, stops its child with it.
+With ``--watch FOLDER`` the task stops when a file ``stop`` appears there, when the folder goes, or
+when its lock is let go (see `jobs.workspace`): a parent that dies takes its child with it, also
+where a launcher stands between the two and passes on neither signals nor standard input.
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ from .errors import UsageError
 from .jobs import TASKS
 from .jobs.endings import describe_failure
 from .jobs.events import CANCELLED, Reporter, Result
+from .jobs.workspace import is_told_to_stop
 from .logs import set_up_logging
+
+WATCH_SECONDS = 0.1
+"""How often a task looks whether it is to stop."""
 
 STOP_SECONDS = 5.0
 """How long a task that is told to stop may take before the process ends itself."""
@@ -39,16 +44,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Do one job and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m DicomAnalysisLib.worker", description="Do one job, for a panel.")
     parser.add_argument("job", help="file that holds the job as JSON; - for standard input")
-    parser.add_argument("--watch-stdin", action="store_true", help="stop when standard input ends")
+    parser.add_argument("--watch", type=Path, metavar="FOLDER", help="stop when told so in this folder")
     arguments = parser.parse_args(argv)
     with _reserved_output() as write:
         report = Reporter(write)
         try:
             job = _read_job(arguments.job)
-            if arguments.watch_stdin:
+            if arguments.watch is not None:
                 # A child of a shell's background job ignores interrupts unless told otherwise.
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-                threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+                threading.Thread(target=_stop_when_told, args=(arguments.watch,), daemon=True).start()
             report.send(Result(run_job(job, report)))
         except BaseException as error:  # noqa: BLE001 (whatever it is, the parent is told)
             failure = describe_failure(error)
@@ -112,10 +117,11 @@ def _reserved_output() -> Iterator[Callable[[bytes], object]]:
         os.close(kept)
 
 
-def _stop_at_end_of_input() -> None:
-    """Interrupt the task when the parent closes its end or dies; end the process where the task does not yield."""
-    while os.read(0, 1):  # not sys.stdin, whose lock would be in the way when the interpreter ends
-        pass
+def _stop_when_told(folder: Path) -> None:
+    """Interrupt the task when the parent wants it or is gone; end the process where the task does not yield."""
+    told = is_told_to_stop(folder)
+    while not next(told):
+        time.sleep(WATCH_SECONDS)
     _thread.interrupt_main()
     time.sleep(STOP_SECONDS)
     if os.name != "nt" and os.getpgrp() == os.getpid():

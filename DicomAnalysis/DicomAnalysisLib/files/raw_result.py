@@ -63,7 +63,7 @@ def read_raw_result(folder: Path | str) -> SegmentationResult:
 def _segment(folder: Path, shape: tuple[int, ...], entry: Mapping) -> Segment:
     mask = np.fromfile(folder / MASKS.format(name=entry["name"]), bool).reshape(shape)
     pieces = tuple(Piece(**_with_tuples(piece)) for piece in entry["pieces"])
-    return Segment(KINDS[entry["name"]], mask, _with_tuples(entry["measurements"]), pieces)
+    return Segment(KINDS[entry["name"]], mask, entry["measurements"], pieces)
 
 
 def _with_tuples(values: Mapping) -> dict[str, object]:

@@ -48,8 +48,9 @@ def find_python() -> str:
 
 
 def worker_command(job_file: Path, python: str | None = None) -> list[str]:
-    """The command line of a child that does the job in a file, watched through its standard input."""
-    return [python or find_python(), "-c", _START, str(LIBRARY_PARENT), str(job_file), "--watch-stdin"]
+    """The command line of a child that does the job in a file, and stops when it is told so in the file's folder."""
+    program = python or find_python()
+    return [program, "-c", _START, str(LIBRARY_PARENT), str(job_file), "--watch", str(job_file.parent)]
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -15,6 +15,8 @@ LOG_TAIL = 20_000
 _WINDOWS_OUT_OF_MEMORY = {0xC0000017, 0xC000012D, 0xC000009A}
 """STATUS_NO_MEMORY, STATUS_COMMITMENT_LIMIT, STATUS_INSUFFICIENT_RESOURCES."""
 
+_LAUNCHER_SAYS, _PYTHON_SAYS = "exit abnormally", "Fatal Python error"
+
 
 def describe_failure(error: BaseException) -> Failure:
     """An exception as what a user is told.
@@ -57,15 +59,17 @@ def unexplained_ending(returncode: int, log: str) -> Failure:
     Parameters
     ----------
     returncode : int
-        As `subprocess` gives it: negative for a signal on Linux and macOS. A launcher between us
-        and the child gives 128 + signal instead.
+        As `subprocess` gives it: negative for a signal on Linux and macOS. A shell between us and
+        the child gives 128 + signal instead, Slicer's launcher 1.
     log : str
         What the child wrote to its standard error.
     """
     details = f"exit code {returncode}\n{log[-LOG_TAIL:]}".rstrip()
     number = -returncode if returncode < 0 else returncode - 128 if 128 < returncode < 160 and os.name != "nt" else 0
-    memory = number == getattr(signal, "SIGKILL", -1) or returncode % 2**32 in _WINDOWS_OUT_OF_MEMORY
-    if memory or "MemoryError" in log or "bad_alloc" in log:
+    # Slicer's launcher tells of every crash alike. Python says when it crashes; when it is killed it cannot.
+    abnormal = _LAUNCHER_SAYS in log
+    killed = number == getattr(signal, "SIGKILL", -1) or (abnormal and _PYTHON_SAYS not in log and os.name != "nt")
+    if killed or returncode % 2**32 in _WINDOWS_OUT_OF_MEMORY or "MemoryError" in log or "bad_alloc" in log:
         return Failure(
             MEMORY,
             "The task was ended by the system, most likely because the memory was used up. Close other programs "
@@ -74,8 +78,8 @@ def unexplained_ending(returncode: int, log: str) -> Failure:
         )
     if returncode == 0:
         how = "ended without a result"
-    elif number:
-        how = f"crashed ({_signal_name(number)})"
+    elif number or abnormal:
+        how = f"crashed ({_signal_name(number)})" if number else "crashed"
     elif returncode % 2**32 >= 0xC0000000:
         how = f"crashed (code 0x{returncode % 2**32:08X})"
     else:

@@ -138,13 +138,15 @@ class Reporter:
         self._write = write
         self._interval = interval
         self._last = ("", -1.0)
+        self._furthest = 0.0
 
     def progress(self, value: float, stage: str, message: str = "") -> None:
-        """Say how far the task is (0 to 1)."""
+        """Say how far the task is (0 to 1); it never goes back."""
         now = time.monotonic()
+        self._furthest = min(1.0, max(self._furthest, float(value)))
         if stage != self._last[0] or now - self._last[1] >= self._interval:
             self._last = (stage, now)
-            self.send(Progress(min(1.0, max(0.0, float(value))), stage, message))
+            self.send(Progress(self._furthest, stage, message))
 
     def send(self, event: Event) -> None:
         """Write one event at once."""

@@ -129,7 +129,7 @@ class JobProcess:
         if self.state == RUNNING:
             self.state = CANCELLING
             self._kill_at = time.monotonic() + GRACE_SECONDS
-            self._child.stdin.close()  # the child watches it
+            self._workspace.ask_to_stop()
         elif self.state in (NEW, PREPARING):
             self._finish(CANCELLED, was_cancelled())
 
@@ -179,7 +179,7 @@ class JobProcess:
             try:
                 self._child = subprocess.Popen(
                     worker_command(folder / "job.json", program),
-                    stdin=subprocess.PIPE,
+                    stdin=subprocess.DEVNULL,
                     stdout=events,
                     stderr=log,
                     cwd=folder,
@@ -243,7 +243,6 @@ class JobProcess:
         self.state, self.failure = state, failure
         if self._child is not None:
             kill_tree(self._child)  # whom the child left behind, or the child itself where we failed
-            self._child.stdin.close()
             self._clean()
         if self._workspace is not None:
             self._workspace.remove()
