@@ -145,8 +145,9 @@ class _Batch:
         self.records.open(unit.series_uid for unit in units)
         problems: list[Problem] = []
         taken: set[str] = set()
-        for self.number, unit in enumerate(units):
-            self.present = unit.series_uid
+        units = self.records.suspects_last(units)
+        for number, unit in enumerate(units):
+            self.number, self.present = number, unit.series_uid
             self.tell(f"[{self.number + 1}/{self.of}] {unit.series_uid or '(no UID)'}")
             kept = self.records.kept_series(unit.series_uid) if unit.is_lazy else []
             for outcome in kept:

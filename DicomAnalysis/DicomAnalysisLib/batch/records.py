@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from ..files.names import is_safe_uid
 from ..files.result_folder import RESULT
 from .leftovers import remove_unfinished
 from .outcomes import DONE, FAILED, SeriesOutcome
+from .units import Unit
 
 
 class Records:
@@ -45,6 +46,13 @@ class Records:
         if self._ledger is not None:
             for entry in self._ledger.release(blame=blame):
                 remove_unfinished(self._output, self._output / entry.folder)
+
+    def suspects_last(self, units: Sequence[Unit]) -> list[Unit]:
+        """The units in their order, but those last during which the process ended: one of them may be what ends it."""
+        if self._ledger is None or not self._resume:
+            return list(units)
+        known = {entry.item.partition("/")[0]: entry.interruptions for entry in self._ledger.entries(self._task)}
+        return sorted(units, key=lambda unit: known.get(unit.series_uid, 0))
 
     def expect(self, folders: Iterable[Path]) -> None:
         """Note the folders of all stacks of a series before the first one is done."""

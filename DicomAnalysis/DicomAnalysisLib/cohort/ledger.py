@@ -27,7 +27,7 @@ SCHEMA = 1
 PENDING, RUNNING, DONE, FAILED, SKIPPED = "pending", "running", "done", "failed", "skipped"
 STATES = (PENDING, RUNNING, DONE, FAILED, SKIPPED)
 
-MAX_INTERRUPTIONS = 2
+MAX_INTERRUPTIONS = 5
 """An item during which the process ended so often is put aside as failed: it may be what ends it."""
 
 _TABLE = """
