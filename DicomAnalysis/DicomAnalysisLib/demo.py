@@ -1,4 +1,4 @@
-"""The demo: the main job on a phantom of our own, from DICOM files to results and their score."""
+"""The demo: the main job on a phantom of our own, from DICOM files over a database to results and their score."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .dicom.indexing.indexer import index_files
 from .dicom.reader import read_stack
 from .dicom.sources import open_source
 from .errors import TaskError
@@ -33,15 +34,15 @@ def run_demo(output: Path | str, report: Callable[[str], None] = print) -> dict[
     Parameters
     ----------
     output : path
-        Made when missing. The series goes to ``dicom``, the results to ``results/<series UID>``.
-        Files of an earlier demo are replaced.
+        Made when missing. The series goes to ``dicom``, a Slicer database that names its files to
+        ``database``, the results to ``results/<series UID>``. Files of an earlier demo are replaced.
     report : callable
         Takes the lines that tell what happens.
 
     Returns
     -------
     dict
-        ``dicom`` and ``results`` (folders), ``files`` (path by file name), ``series`` (what was
+        ``dicom``, ``database`` and ``results`` (folders), ``files`` (path by file name), ``series`` (what was
         read), ``scores`` (see `score`) and ``seconds``.
 
     Raises
@@ -56,8 +57,10 @@ def run_demo(output: Path | str, report: Callable[[str], None] = print) -> dict[
     phantom = make_head_phantom()
     files = write_dicom_series(phantom.volume, output / "dicom")
     report(f"Wrote {len(files)} DICOM files.")
+    indexed = index_files([output / "dicom"], output / "database")
+    report(f"Indexed them in {indexed.seconds:.2f} s; what follows reads from that database, as Slicer does.")
 
-    volume = _read_back(output / "dicom", phantom)
+    volume = _read_back(output / "database", phantom)
     facts = _facts(volume)
     report(
         f"Read {facts['shape'][0]} slices of {facts['shape'][1]} x {facts['shape'][2]}: "
@@ -76,11 +79,13 @@ def run_demo(output: Path | str, report: Callable[[str], None] = print) -> dict[
     report(f"  place     right to {scores['position_error_mm']:.3f} mm")
     report("")
     report(f"The DICOM series is in {output / 'dicom'}")
+    report(f"The database is in     {output / 'database'}; 3D Slicer opens it")
     report(f"The results are in     {folder}")
     for name, meaning in FILES.items():
         report(f"  {name:<24}{meaning}")
     return {
         "dicom": output / "dicom",
+        "database": output / "database",
         "results": folder,
         "files": {name: folder / name for name in FILES},
         "series": facts,
@@ -109,7 +114,7 @@ def _facts(volume: Volume) -> dict[str, object]:
 
 def _segment(output: Path, phantom: Phantom, report: Callable[[str], None]) -> Path:
     uid = phantom.volume.identity.series_uid
-    done = segment_source(output / "dicom", output / "results", series_uid=uid, progress=report)
+    done = segment_source(output / "database", output / "results", series_uid=uid, progress=report)
     (outcome,) = done.outcomes
     if outcome.status != DONE or outcome.folder is None:
         msg = f"The demo's series {uid} could not be segmented: {outcome.reason}"

@@ -8,6 +8,7 @@ import pydicom
 import pytest
 from conftest import REPOSITORY
 from DicomAnalysisLib.demo import FILES, run_demo, score
+from DicomAnalysisLib.dicom.sources import open_source
 from DicomAnalysisLib.phantom import make_head_phantom
 
 
@@ -33,6 +34,8 @@ def test_demo_writes_dicom_and_every_result(demo) -> None:
     files = sorted((folder / "dicom").iterdir())
     assert len(files) == 60
     uid = pydicom.dcmread(files[0]).SeriesInstanceUID
+    (series,) = open_source(folder / "database").series()
+    assert sorted(series.paths) == [str(path.resolve()) for path in files]
     assert result["results"] == (folder / "results" / uid).resolve()
     for name in FILES:
         assert (result["results"] / name).stat().st_size > 0

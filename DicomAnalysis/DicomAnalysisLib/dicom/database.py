@@ -11,7 +11,6 @@ import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -20,10 +19,9 @@ from ..volume import SeriesIdentity
 from .facts import read_identity
 from .header import RefusedFileError, read_header
 from .series import Problem, Series, series_from_files
+from .sqlite_files import connect, is_interrupted, undo_interrupted
 
 SCHEMA = "0.8.1"
-_TEXT = partial(str, encoding="utf-8", errors="surrogateescape")
-"""File names need not be valid UTF-8; called for every text of every row, so a function in C."""
 _SERIES_FIELDS = ("FrameOfReferenceUID", "Modality", "SeriesDescription", "BodyPartExamined")
 
 
@@ -153,12 +151,20 @@ class DatabaseSource(_FilesBySeries):
 
     def _query(self, statement: str, values: tuple = ()) -> list[tuple]:
         try:
-            with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
-                connection.text_factory = _TEXT
-                return connection.execute(statement, values).fetchall()
+            try:
+                return self._read_rows(statement, values)
+            except sqlite3.OperationalError as error:
+                if not is_interrupted(error):
+                    raise
+                undo_interrupted(self.path)
+                return self._read_rows(statement, values)
         except sqlite3.Error as error:
             msg = f"{self.path}: the DICOM database cannot be read ({error}); check that it is one that Slicer wrote."
             raise SourceError(msg) from error
+
+    def _read_rows(self, statement: str, values: tuple) -> list[tuple]:
+        with closing(connect(self.path)) as connection:
+            return connection.execute(statement, values).fetchall()
 
 
 def _summary(row: tuple, files: int) -> SeriesSummary:

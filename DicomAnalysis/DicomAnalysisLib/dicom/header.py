@@ -14,14 +14,15 @@ import struct
 import warnings
 from collections.abc import Container
 from pathlib import Path
-
-import pydicom
-from pydicom.charset import convert_encodings, decode_bytes
+from typing import TYPE_CHECKING
 
 from ..errors import UnreadableFileError
 from . import tags
 from .walker import DEFLATED, PIXEL_GROUP, UNDEFINED_LENGTH, Walked, walk
 from .window import ImplausibleError, InflatedStream, NotDicomError, NotUnderstoodError
+
+if TYPE_CHECKING:
+    import pydicom
 
 MAX_FUNCTIONAL_GROUPS = 32 * 1024 * 1024
 """Longest header of a multi-frame instance that is parsed: some 8,000 frames. In memory it grows up to sixtyfold."""
@@ -116,8 +117,10 @@ class Header:
         with open_pixels(self.path, walked.dataset_start if self.is_deflated else 0) as stream:
             stream.seek(walked.dataset_start)
             content = io.BytesIO(stream.read(count))
+        from pydicom.filereader import read_dataset  # a third of a second that an index of regular files does not need
+
         try:
-            return pydicom.filereader.read_dataset(
+            return read_dataset(
                 content, walked.implicit, not walked.big_endian, stop_when=lambda tag, _vr, _length: tag >= 0x7FE00000
             )
         except Exception as error:
@@ -125,6 +128,8 @@ class Header:
             raise RefusedFileError(self.path, reason) from error
 
     def _decode(self, value: bytes) -> str:
+        from pydicom.charset import convert_encodings, decode_bytes
+
         if self._encodings is None:
             names = self.walked.elements.get(tags.SPECIFIC_CHARACTER_SET, b"").decode("ascii", "replace")
             try:
@@ -188,6 +193,8 @@ def is_regular_file(path: str | Path) -> bool:
 
 def _ask_pydicom(path: str, wanted: Container[int]) -> Walked | None:
     """The same facts from pydicom; None where it cannot find pixel data either."""
+    import pydicom
+
     try:
         with open_pixels(path) as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the file is irregular: that is why it is asked

@@ -13,28 +13,10 @@ from pathlib import Path
 from ..volume import SeriesIdentity
 from .header import RefusedFileError, is_regular_file
 from .instance import Instance, read_instance
+from .problem import Problem
 from .stacks import Stack, build_stacks
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A file that was not read, and why.
-
-    Attributes
-    ----------
-    path, reason : str
-    series_uid : str
-        The series it belongs to, where its header says so.
-    is_dicom : bool
-        Whether the file is DICOM at all: in a folder of anything, other files are no failure.
-    """
-
-    path: str
-    reason: str
-    series_uid: str = ""
-    is_dicom: bool = True
 
 
 @dataclass(frozen=True, eq=False)
