@@ -47,7 +47,7 @@ class SlicerInstaller:
         before = os.environ.get("PIP_CONSTRAINT")
         os.environ["PIP_CONSTRAINT"] = str(constraints)
         try:
-            with _what_is_printed() as printed, slicer.util.WaitCursor():
+            with _what_is_printed() as printed, slicer.util.tryWithErrorDisplay(show=False, waitCursor=True):
                 try:
                     PyTorchUtils.PyTorchUtilsLogic().installTorch(torchVersionRequirement=specifier)
                 except CalledProcessError as error:
