@@ -96,6 +96,13 @@ class BackgroundJob:
         """Stop; within two seconds the child is gone, with its children and whatever it left unfinished."""
         self._process.cancel()
 
+    def close(self) -> None:
+        """Cancel, and wait until nothing is left (two seconds at most); events are not processed meanwhile.
+
+        For the end of the application or of the panel.
+        """
+        self._process.close()
+
     def wait(self, seconds: float | None = None) -> Any:
         """Wait for the end, with Slicer's window alive, and return the result.
 

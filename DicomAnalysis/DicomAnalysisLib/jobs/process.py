@@ -222,15 +222,20 @@ class JobProcess:
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Progress):
-            self.progress = event
             self._remaining.add(time.monotonic(), event.value)
-            self._tell(self._on_progress, event)
+            self._tell(self._progressed, event)
         elif isinstance(event, SeriesUpdate):
             self._tell(self._on_series, event)
         elif isinstance(event, Result):
             self._result = event
         else:
             self.failure = event
+
+    def _progressed(self, progress: Progress) -> None:
+        """Several may come at once; each is the present one while it is told."""
+        self.progress = progress
+        if self._on_progress is not None:
+            self._on_progress(progress)
 
     def _collect(self) -> None:
         collect = self.job.collect
