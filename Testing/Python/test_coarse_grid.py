@@ -35,6 +35,11 @@ def test_block_means(factor, depth, rows, columns, dtype):
         np.testing.assert_allclose(means[k, j, i], np.maximum(block, -1024).mean(dtype=np.float64), atol=0.51)
 
 
+def test_block_means_beyond_16_bits_stay_dense():
+    """An implant of 60,000 HU must not come out as air."""
+    assert (grid_of(6, 6, 3).block_means(np.full((3, 6, 6), 60000, np.float32)) == 32767).all()
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 6), stacks)
 def test_refining_disjoint_masks_stays_disjoint(factor, masks):

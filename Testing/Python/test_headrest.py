@@ -122,6 +122,13 @@ def test_other_modalities_are_refused():
         segment(volume)
 
 
+def test_values_beyond_tissue_are_refused():
+    """A rescale that was lost leaves neither air nor tissue to tell apart."""
+    volume = make_head_phantom((4, 32, 32), (30.0, 8.0, 8.0)).volume
+    with pytest.raises(TaskError, match="rescale slope"):
+        segment(volume.with_voxels(np.full_like(volume.voxels, 3071)))
+
+
 def test_slices_too_small_are_refused():
     with pytest.raises(TaskError, match="8 x 8"):
         segment(Volume(np.zeros((2, 8, 8), np.int16), straight_geometry(2)))

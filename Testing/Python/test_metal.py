@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from DicomAnalysisLib.dicom.reader import read_series, read_volume
 from DicomAnalysisLib.dicom.sources import open_source
+from DicomAnalysisLib.errors import UsageError
 from DicomAnalysisLib.phantom import make_body_phantom, make_head_phantom
 from DicomAnalysisLib.segmentation import SegmentationOptions, segment
 from DicomAnalysisLib.volume import StackGeometry, Volume
@@ -166,6 +167,21 @@ def test_a_threshold_of_the_users_own():
     clipped = segment(volume, SegmentationOptions(tasks=("metal",), metal_threshold_hu=3500))
     assert clipped.threshold_hu < 3071
     assert any("scale's end" in warning for warning in clipped.warnings)
+
+
+def test_a_threshold_of_the_users_own_may_be_low():
+    """Aluminium and thin wires stay below 1,500 HU; whoever asks for them gets them."""
+    wire = np.s_[8:12, 30:34, 55:62]
+    found = segment(head((wire, 1100)), SegmentationOptions(tasks=("metal",), metal_threshold_hu=900))
+    assert found.threshold_hu == 900
+    assert found.segment("Metal").mask.sum() == 4 * 4 * 7
+    assert found.segment("Metal").mask[wire].all()
+
+
+@pytest.mark.parametrize("hu", [float("nan"), float("inf"), 0.0, -300.0])
+def test_thresholds_that_make_no_sense_are_refused(hu):
+    with pytest.raises(UsageError, match="metal threshold"):
+        SegmentationOptions(metal_threshold_hu=hu)
 
 
 def test_bone_without_metal():

@@ -78,7 +78,7 @@ class CoarseGrid:
     def block_means(self, voxels: np.ndarray, floor: float = AIR_HU - 24) -> np.ndarray:
         """Mean HU of every block, rounded to int16, shape `self.shape`.
 
-        Values below `floor` (padding, −3024) count as `floor`.
+        Values below `floor` (padding, −3024) count as `floor`; means beyond int16 as its largest value.
         """
         out = np.empty(self.shape, np.int16)
         pixels = self._pixels_per_block()
@@ -87,7 +87,8 @@ class CoarseGrid:
             chunk = np.maximum(voxels[slices.start : slices.stop], np.asarray(floor, voxels.dtype))
             layer_sum = chunk.sum(axis=0, dtype=np.int32 if chunk.dtype.kind in "iu" else np.float32)
             sums = _phases(_phases(layer_sum, self.factor, 0, np.add), self.factor, 1, np.add)
-            np.rint(sums / (pixels * len(slices)), out=plane, casting="unsafe")
+            means = sums / (pixels * len(slices))
+            np.rint(np.minimum(means, np.iinfo(np.int16).max), out=plane, casting="unsafe")
         return out
 
     def any_in_block(self, mask: np.ndarray) -> np.ndarray:

@@ -44,20 +44,24 @@ class MetalThreshold:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Voxels above `CANDIDATE_HU`: flat indices, ascending, and their HU."""
+    """Voxels that could be metal: flat indices, ascending, and their HU."""
 
     index: np.ndarray
     hu: np.ndarray
     shape: tuple[int, int, int]
 
     @classmethod
-    def of(cls, voxels: np.ndarray) -> Candidates:
-        """Collect them in one pass over the volume, slice by slice."""
+    def of(cls, voxels: np.ndarray, user_hu: float | None = None) -> Candidates:
+        """Collect what lies above `CANDIDATE_HU`, or above a lower threshold of the user's own.
+
+        One pass over the volume, slice by slice.
+        """
+        lowest = CANDIDATE_HU if user_hu is None else min(CANDIDATE_HU, user_hu)
         index, hu = [], []
         size = voxels[0].size
         for k, plane in enumerate(voxels):
             flat = plane.reshape(-1)
-            found = np.flatnonzero(flat > CANDIDATE_HU)
+            found = np.flatnonzero(flat > lowest)
             if len(found):
                 index.append(found + k * size)
                 hu.append(flat[found])

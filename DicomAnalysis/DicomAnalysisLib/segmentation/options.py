@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ..errors import UsageError
@@ -25,7 +26,7 @@ class SegmentationOptions:
     method, device : str
         ``auto``, ``classical`` or ``network``; ``auto``, ``cpu``, ``cuda`` or ``mps``.
     metal_threshold_hu : float or None
-        A threshold of the user's own; None derives it from the data.
+        A threshold of the user's own, above 0 HU; None derives it from the data.
 
     Raises
     ------
@@ -49,6 +50,9 @@ class SegmentationOptions:
         _require(self.region, REGIONS, "region")
         _require(self.method, METHODS, "method")
         _require(self.device, DEVICES, "device")
+        if self.metal_threshold_hu is not None and not 0 < self.metal_threshold_hu < math.inf:
+            msg = f"A metal threshold of {self.metal_threshold_hu:g} HU makes no sense; give a number above 0 (water)."
+            raise UsageError(msg)
 
 
 def _require(value: str, allowed: tuple[str, ...], what: str) -> None:

@@ -20,7 +20,7 @@ from .measure import measure_mask, measure_piece
 from .metal import SEED_HU, Candidates, MetalThreshold, location, metal_pieces, metal_threshold
 from .options import SegmentationOptions
 from .result import Segment, SegmentationResult
-from .thresholds import BodyThresholds, body_thresholds
+from .thresholds import HIGHEST_HU, BodyThresholds, body_thresholds
 
 SKIN_MM = 3.0
 """Metal within this of the surface, on either side, lies at the skin."""
@@ -49,7 +49,7 @@ def segment(
     Raises
     ------
     TaskError
-        If the volume is not CT, or too small to tell patient from support.
+        If the volume is not CT, too small to tell patient from support, or beyond the Hounsfield scale.
     UsageError
         If `method` is ``network``, which needs weights this version does not ship.
 
@@ -66,7 +66,7 @@ def segment(
     _check(volume, options)
     start = time.perf_counter()
     report(0.0, "block means")
-    analysis = _Analysis(volume, report)
+    analysis = _Analysis(volume, options, report)
     segments = [_TASKS[task](analysis, options, report) for task in options.tasks]
     report(1.0, "done")
     threshold = analysis.metal.threshold_hu if "metal" in options.tasks else None
@@ -104,17 +104,27 @@ def _check(volume: Volume, options: SegmentationOptions) -> None:
         raise UsageError(msg)
 
 
+def _check_scale(volume: Volume, means: np.ndarray) -> None:
+    if means.min() >= HIGHEST_HU:
+        msg = (
+            f"Series {volume.identity.series_uid or '(no UID)'} has neither air nor tissue: everything in it is above "
+            f"{HIGHEST_HU} HU. Check its rescale slope and intercept."
+        )
+        raise TaskError(msg)
+
+
 class _Analysis:
     """What the tasks share on one volume: coarse grid, patient, metal candidates."""
 
-    def __init__(self, volume: Volume, report: Progress) -> None:
+    def __init__(self, volume: Volume, options: SegmentationOptions, report: Progress) -> None:
         self.volume = volume
         self.grid = CoarseGrid.of(volume.shape, volume.geometry)
         self.means = self.grid.block_means(volume.voxels)
+        _check_scale(volume, self.means)
         report(0.25, "patient")
         self.levels: BodyThresholds = body_thresholds(self.means)
         self.separation: Separation = separate(self.means, self.grid, self.levels, StackFrame.of(volume, self.grid))
-        self.candidates = Candidates.of(volume.voxels)
+        self.candidates = Candidates.of(volume.voxels, options.metal_threshold_hu)
         self.metal = MetalThreshold(None, SEED_HU, None, 0.0)
         self.warnings: list[str] = []
         if not self.separation.patient.any():

@@ -13,6 +13,8 @@ from .histogram import integer_histogram, kmeans_1d
 SOFT_TISSUE_HU = (-150, 150)
 FOAM_ABOVE_AIR_HU = 40.0
 """The lightest cushions measure about 40 HU above the air around them."""
+HIGHEST_HU = 1600
+"""What is denser says nothing about where tissue ends."""
 _CLUSTERS = 5
 _BIN = 8
 
@@ -48,7 +50,7 @@ def body_thresholds(means: np.ndarray) -> BodyThresholds:
     Parameters
     ----------
     means : array of int16, shape (k, j, i)
-        Block means in HU (`CoarseGrid.block_means`); noise is averaged out there.
+        Block means in HU (`CoarseGrid.block_means`), some below `HIGHEST_HU`; noise is averaged out there.
 
     Notes
     -----
@@ -57,7 +59,7 @@ def body_thresholds(means: np.ndarray) -> BodyThresholds:
     and partial volume, a higher cut would lose ears and lips. The clamps keep a volume
     without soft tissue (a plastic skull) or without air (a small field of view) sensible.
     """
-    values, counts = integer_histogram(means, AIR_HU - 24, 1600, _BIN)
+    values, counts = integer_histogram(means, AIR_HU - 24, HIGHEST_HU, _BIN)
     centers, boundaries = kmeans_1d(values, counts, _CLUSTERS)
     edges = np.concatenate([[-np.inf], boundaries, [np.inf]])
     weight = np.array([counts[(values > a) & (values <= b)].sum() for a, b in pairwise(edges)])
