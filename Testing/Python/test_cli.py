@@ -94,8 +94,10 @@ def test_list_info_and_segment_for_people(tmp_path, head):
         "cleaned.nrrd",
         "masks",
         "measurements.csv",
+        "measurements.dcm",
         "preview.png",
         "result.json",
+        "segmentation.dcm",
         "segmentation.seg.nrrd",
     }
 
