@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,15 +74,30 @@ def write_dicom_objects(
     OutputError
         If a file cannot be written.
     """
-    from ..dicom.writing.origin import origin_of
-
     written = DicomObjects()
     with _told(written, "DICOM objects"):
-        origin = origin_of(stack, volume, stack_number)
-        _write_segmentation_and_report(folder, origin, result, written)
-        if cleaned:
-            _write_cleaned(folder, origin, stack, volume, result, written, progress)
+        _write(folder, stack, volume, result, written, stack_number, cleaned, progress)
+    # pydicom's elements of several values refer to themselves: without this, some MB a series wait for the collector.
+    gc.collect()
     return written
+
+
+def _write(
+    folder: Path,
+    stack: Stack,
+    volume: Volume,
+    result: SegmentationResult,
+    written: DicomObjects,
+    stack_number: int,
+    cleaned: bool,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    from ..dicom.writing.origin import origin_of
+
+    origin = origin_of(stack, volume, stack_number)
+    _write_segmentation_and_report(folder, origin, result, written)
+    if cleaned:
+        _write_cleaned(folder, origin, stack, volume, result, written, progress)
 
 
 @contextlib.contextmanager

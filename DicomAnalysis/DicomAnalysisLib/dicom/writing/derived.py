@@ -42,11 +42,11 @@ from .identifiers import (
     series_number,
 )
 from .origin import Origin, read_repaired
+from .references import SOURCE_IMAGE, code_item
 from .saving import MAX_PIXEL_BYTES, save_with_pixels
 from .stored import Air, air_of, drop_overlay_in_pixels, frame_bytes, has_overlay_in_pixels, native_words, output_format
 
 VOLUME_EDITING = Code("113077", "DCM", "Volume editing")
-SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 DESCRIPTION = (
     f"Voxels of headrest and table set to air ({AIR_HU} HU) by {PROGRAM} {__version__}; "
@@ -194,13 +194,6 @@ def derived_type(stated: object, second: str) -> list[str]:
     """Image Type of what was derived from an image of type `stated`: its further values stay."""
     values = [str(value) for value in stated] if isinstance(stated, (MultiValue, list)) else []
     return ["DERIVED", second, *(values[2:] or ["AXIAL"])]
-
-
-def code_item(code: Code) -> Dataset:
-    """One item of a code sequence (PS3.3 section 8)."""
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme, code.meaning
-    return item
 
 
 def _source_image(class_uid: str, instance_uid: str) -> Dataset:

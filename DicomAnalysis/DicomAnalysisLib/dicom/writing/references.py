@@ -1,4 +1,4 @@
-"""What new objects say of their source: stand-ins from which highdicom takes it, and the true references."""
+"""What new objects say of their source: a stand-in from which highdicom takes it, and the references."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from pydicom import Dataset
 from pydicom.uid import CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
+from ...segments import Code
 from .identifiers import derived_uid
 from .origin import Origin
 
+SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
 _NOT_TAKEN_OVER = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
@@ -20,54 +22,45 @@ _NOT_TAKEN_OVER = (
 )
 
 
-def stand_ins(origin: Origin) -> list[Dataset]:
-    """One small single-frame data set a slice, from which highdicom takes what it needs.
+def stand_in(origin: Origin) -> Dataset:
+    """A small single-frame data set in place of the first slice, from which highdicom takes what it needs.
 
-    highdicom reads one multi-frame instance in the order of its frames; our slices may come from several
-    instances, in any order, some left out. So every slice appears as an image of its own, and
-    `seg` then puts the true references in place. A stand-in's SOP Instance UID tells its slice.
+    highdicom takes either single-frame instances or one multi-frame instance in the order of its frames; our
+    slices may come from several multi-frame instances, in any order, some left out. So it is given one image, the
+    positions of all slices beside it, and `seg` puts the references in place.
     """
-    rows, columns = origin.rows_columns
     geometry = origin.geometry
-    orientation = [decimal(value) for value in (*geometry.row_direction, *geometry.column_direction)]
-    shared = {
-        "SOPClassUID": CTImageStorage,
-        "StudyInstanceUID": origin.study_uid,
-        "SeriesInstanceUID": origin.series_uid,
-        "FrameOfReferenceUID": origin.frame_of_reference_uid,
-        "Modality": origin.header.Modality,
-        "Rows": rows,
-        "Columns": columns,
-        "ImageOrientationPatient": orientation,
-        "PixelSpacing": [decimal(value) for value in geometry.pixel_spacing],
-        "SliceThickness": decimal(thickness(origin)),
-    }
-    images = []
-    for k, position in enumerate(geometry.positions):
-        image = Dataset()
-        for keyword, value in shared.items():
-            setattr(image, keyword, value)
-        image.SOPInstanceUID = place_holder(k)
-        image.ImagePositionPatient = [decimal(value) for value in position]
-        images.append(image)
-    _take_over(origin.header, images[0])
-    return images
-
-
-def _take_over(header: Dataset, image: Dataset) -> None:
-    """Give a stand-in what the header states of patient, study and acquisition.
-
-    Not the patient's name: highdicom quotes in warnings and log what it does not like about one.
-    """
+    image = Dataset()
+    image.SOPClassUID, image.SOPInstanceUID = CTImageStorage, origin.slices[0][0].sop_instance_uid
+    image.StudyInstanceUID, image.SeriesInstanceUID = origin.study_uid, origin.series_uid
+    image.FrameOfReferenceUID = origin.frame_of_reference_uid
+    image.Modality = origin.header.Modality
+    image.Rows, image.Columns = origin.rows_columns
+    image.ImageOrientationPatient = [decimal(v) for v in (*geometry.row_direction, *geometry.column_direction)]
+    image.ImagePositionPatient = [decimal(value) for value in geometry.positions[0]]
+    image.PixelSpacing = [decimal(value) for value in geometry.pixel_spacing]
+    image.SliceThickness = decimal(thickness(origin))
+    # The patient's name is put in later: highdicom quotes in warnings and log what it does not like about one.
     image.PatientName = None
-    for element in header:
+    for element in origin.header:
         if element.tag not in image and element.keyword not in _NOT_TAKEN_OVER:
             image.add(element)
+    return image
 
 
-def place_holder(k: int) -> str:
-    """SOP Instance UID of the stand-in of slice `k`."""
-    return f"2.25.{k + 1}"
+def evidence(origin: Origin, made: Dataset) -> list[Dataset]:
+    """An object made of the source and the source's instances, as far as references and the patient are concerned."""
+    first = stand_in(origin)
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"):
+        setattr(first, keyword, made[keyword].value)
+    images = [first]
+    for reference in instance_references(origin):
+        image = Dataset()
+        image.StudyInstanceUID, image.SeriesInstanceUID = origin.study_uid, origin.series_uid
+        image.SOPClassUID = reference.ReferencedSOPClassUID
+        image.SOPInstanceUID = reference.ReferencedSOPInstanceUID
+        images.append(image)
+    return images
 
 
 def decimal(value: float) -> str:
@@ -111,3 +104,10 @@ def instance_references(origin: Origin) -> list[Dataset]:
             item.pop("ReferencedFrameNumber", None)
             items[instance.path] = item
     return list(items.values())
+
+
+def code_item(code: Code) -> Dataset:
+    """One item of a code sequence (PS3.3 section 8)."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme, code.meaning
+    return item

@@ -13,7 +13,7 @@ from ... import __version__
 from ...segments import Code, SegmentKind
 from .identifiers import MEASUREMENTS, PROGRAM, UnfitSourceError, derived_uid, series_description, series_number
 from .origin import Origin
-from .references import instance_references, stand_ins, tracking_id, tracking_uid
+from .references import evidence, tracking_id, tracking_uid
 from .saving import finish
 from .seg import concept
 
@@ -110,7 +110,7 @@ def _make(origin: Origin, segmentation: Dataset, segments: Sequence[MeasuredSegm
     )
     description = str(origin.header.get("SeriesDescription") or "")
     return hd.sr.Comprehensive3DSR(
-        evidence=_evidence(origin, segmentation),
+        evidence=evidence(origin, segmentation),
         content=content[0],
         series_instance_uid=derived_uid("report series", uid),
         series_number=series_number(origin.header.get("SeriesNumber"), MEASUREMENTS, origin.stack_number),
@@ -130,21 +130,6 @@ def _fingerprint(segment: MeasuredSegment) -> str:
     measured = {name: segment.measurements.get(name) for name in ("volume_ml", "mean_hu", "max_hu")}
     pieces = [(p.volume_ml, p.centroid_ras_mm, p.mean_hu, p.max_hu, p.location) for p in segment.pieces]
     return f"{segment.kind.name} {measured} {pieces}"
-
-
-def _evidence(origin: Origin, segmentation: Dataset) -> list[Dataset]:
-    """The segmentation and the source images, as far as references and the patient are concerned."""
-    first, *_ = stand_ins(origin)
-    first.SOPClassUID, first.SOPInstanceUID = segmentation.SOPClassUID, segmentation.SOPInstanceUID
-    first.SeriesInstanceUID = segmentation.SeriesInstanceUID
-    evidence = [first]
-    for reference in instance_references(origin):
-        image = Dataset()
-        image.StudyInstanceUID, image.SeriesInstanceUID = origin.study_uid, origin.series_uid
-        image.SOPClassUID = reference.ReferencedSOPClassUID
-        image.SOPInstanceUID = reference.ReferencedSOPInstanceUID
-        evidence.append(image)
-    return evidence
 
 
 def _segment_group(origin: Origin, segmentation: Dataset, number: int, segment: MeasuredSegment) -> object:

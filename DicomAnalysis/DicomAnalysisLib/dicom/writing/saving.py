@@ -73,6 +73,8 @@ def finish(dataset: Dataset, origin: Origin) -> None:
     """
     for keyword in ("InstanceCreationDate", "InstanceCreationTime", "SpecificCharacterSet"):
         dataset.pop(keyword, None)
+    for item in dataset.get("ContributingEquipmentSequence") or ():
+        item.pop("ContributionDateTime", None)  # highdicom states the time of writing
     dataset.PatientName = origin.header.PatientName
     dataset.ContentDate, dataset.ContentTime = dataset.SeriesDate, dataset.SeriesTime = origin.moment
     if not is_ascii(dataset):

@@ -23,11 +23,12 @@ from .identifiers import (
 )
 from .origin import Origin
 from .references import (
+    SOURCE_IMAGE,
+    code_item,
     decimal,
     instance_references,
-    place_holder,
     source_reference,
-    stand_ins,
+    stand_in,
     thickness,
     tracking_id,
     tracking_uid,
@@ -35,6 +36,7 @@ from .references import (
 from .saving import finish
 
 CLUSTER_ANALYSIS = Code("123107", "DCM", "Cluster Analysis")
+SEGMENTED = Code("113076", "DCM", "Segmentation")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 
 
@@ -110,15 +112,21 @@ def _make(
     parameters: dict[str, str] | None,
     identity: tuple[object, ...],
 ) -> Dataset:
+    import highdicom as hd
     from highdicom.seg import Segmentation, SegmentationTypeValues
 
-    pixels, images = _pixel_array(segments), stand_ins(origin)
-    is_empty = not segments[0].mask.any()
+    pixels, is_empty = _pixel_array(segments), not segments[0].mask.any()
     if is_empty:
-        pixels, images = pixels[:1], images[:1]
+        pixels = pixels[:1]
+    image = stand_in(origin)
+    patient = hd.CoordinateSystemNames.PATIENT
+    positions = [
+        hd.PlanePositionSequence(patient, [decimal(value) for value in position])
+        for position in origin.geometry.positions[: len(pixels)]
+    ]
     names = ", ".join(segment.kind.name for segment in segments)
     return Segmentation(
-        images,
+        [image],
         pixels,
         SegmentationTypeValues.BINARY,
         _describe(origin, segments, method, parameters),
@@ -135,15 +143,20 @@ def _make(
         content_creator_name=f"{PROGRAM}^",
         series_description=series_description(str(origin.header.get("SeriesDescription") or ""), "[segmentation]"),
         omit_empty_frames=not is_empty,
+        plane_positions=positions,
+        plane_orientation=hd.PlaneOrientationSequence(patient, image.ImageOrientationPatient),
+        pixel_measures=hd.PixelMeasuresSequence(image.PixelSpacing, image.SliceThickness),
     )
 
 
 def _pixel_array(segments: Sequence[SegmentLike]) -> np.ndarray:
     """Segment numbers in one uint8 array (k, j, i), or, where segments overlap, one bool layer a segment."""
-    labels = np.zeros(segments[0].mask.shape, np.uint8)
-    for number, segment in enumerate(segments, start=1):
+    labels = segments[0].mask.astype(np.uint8)
+    for number, segment in enumerate(segments[1:], start=2):
         for plane, mask in zip(labels, segment.mask, strict=True):
-            if number > 1 and plane[mask].any():
+            if not mask.any():
+                continue
+            if plane[mask].any():
                 return np.stack([one.mask for one in segments], axis=-1)
             plane[mask] = number
     return labels
@@ -184,21 +197,31 @@ def concept(code: Code) -> object:
 
 
 def _refer_to_source(seg: Dataset, origin: Origin) -> None:
-    """Put the source's own references in the place of the stand-ins'."""
-    slices = {place_holder(k): k for k in range(len(origin.slices))}
+    """Let every frame refer to the source image, and the frame of it, that it covers voxel by voxel."""
+    slices = {tuple(decimal(value) for value in place): k for k, place in enumerate(origin.geometry.positions)}
+    derivations: dict[int, Dataset] = {}
     for group in seg.PerFrameFunctionalGroupsSequence:
-        for item in group.DerivationImageSequence[0].SourceImageSequence:
-            k = slices.get(item.ReferencedSOPInstanceUID)
-            if k is None:  # segments share the items of a slice: it has been put right with another one's
-                continue
-            for element in source_reference(origin, k):
-                item[element.tag] = element
+        place = group.PlanePositionSequence[0].ImagePositionPatient
+        k = slices[tuple(decimal(value) for value in place)]
+        if k not in derivations:
+            derivations[k] = _derivation(source_reference(origin, k))
+        group.DerivationImageSequence = [derivations[k]]
     series = Dataset()
     series.SeriesInstanceUID = origin.series_uid
     series.ReferencedInstanceSequence = instance_references(origin)
     seg.ReferencedSeriesSequence = [series]
     if "SourceImageSequence" in seg:
         seg.SourceImageSequence = instance_references(origin)
+
+
+def _derivation(source: Dataset) -> Dataset:
+    """That a frame was segmented from a source image of the same matrix in the same place."""
+    source.PurposeOfReferenceCodeSequence = [code_item(SOURCE_IMAGE)]
+    source.SpatialLocationsPreserved = "YES"
+    item = Dataset()
+    item.DerivationCodeSequence = [code_item(SEGMENTED)]
+    item.SourceImageSequence = [source]
+    return item
 
 
 def _state_geometry(seg: Dataset, origin: Origin) -> None:
