@@ -32,8 +32,13 @@ from DicomAnalysisLib.errors import DicomAnalysisError
 MEMORY_BYTES = 2 << 30
 SECONDS = 5
 HEADER_KINDS = ("header bytes", "lengths", "sequences")
-LEGITIMATE: set[str] = set()
-"""Kinds of difference from pydicom that are right."""
+STOPPED = "elements behind one out of order are not looked for, and the file is refused for want of pixel data"
+LEGITIMATE = {STOPPED}
+"""Kinds of difference from pydicom that are right.
+
+`STOPPED`: tags stand in rising order (PS3.5, 7.1). A damaged tag beyond the pixel data's ends our walk, where pydicom
+goes on to the end of the file; no value is wrong, and the file is refused.
+"""
 
 
 @dataclass
@@ -83,29 +88,27 @@ def read_database(path: Path) -> str:
 
 
 def differences(path: Path) -> list[str] | None:
-    """Tags whose values are not those pydicom reads; None where either refuses the header."""
+    """How our values are not those pydicom reads; None where either refuses the header."""
     import pydicom
 
     try:
         header = read_header(path)
         dataset = pydicom.dcmread(path, stop_before_pixels=True)
+        theirs = {tag: dataset.get_item(tag) for tag in tags.IMAGE_TAGS}
     except RefusedFileError:
         return None
     except Exception:  # noqa: BLE001 (pydicom's ways to fail on damaged headers are many, and not what is tested)
         return None
-    remarks = " ".join(header.walked.remarks)
     found = []
-    for tag in sorted(tags.IMAGE_TAGS):
-        theirs = dataset.get_item(tag)
-        if theirs is not None and theirs.VR == "SQ":
-            continue
-        theirs = None if theirs is None else theirs.value
+    for tag, element in sorted(theirs.items()):
+        if element is not None and (element.VR == "SQ" or not isinstance(element.value or b"", bytes)):
+            continue  # interpreted already, or nothing that has a value
         ours = header.walked.elements.get(tag)
-        if theirs is not None and not isinstance(theirs, bytes):
-            continue  # already interpreted: the character set, or a sequence
-        if (theirs or b"").strip(b"\0 ") != (ours or b"").strip(b"\0 "):
-            found.append(f"{tags.name(tag)}{' ' + remarks if remarks else ''}")
-    return found
+        if ((element and element.value) or b"").strip(b"\0 ") == (ours or b"").strip(b"\0 "):
+            continue
+        is_stopped = ours is None and not header.walked.pixel_offset and not series_from_files([path])[0]
+        found.append(STOPPED if is_stopped else f"{tags.name(tag)} {' '.join(header.walked.remarks)}".strip())
+    return sorted(set(found))
 
 
 def work(kind: str, first: int, last: int, folder: Path) -> None:

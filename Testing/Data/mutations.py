@@ -162,7 +162,7 @@ def write_bombs(folder: Path) -> dict[str, Path]:
     whole.save_as(folder / "whole.dcm", enforce_file_format=True)
     content = (folder / "whole.dcm").read_bytes()
     (folder / "whole.dcm").unlink()
-    start = content.index(b"\x08\x00\x16\x00")
+    start = 144 + struct.unpack_from("<L", content, 140)[0]
     paths["3,000 nested sequences"] = folder / "nested.dcm"
     opening = struct.pack("<HH2sHL", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF)
     opening += struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)
