@@ -31,7 +31,7 @@ from .dicom.sources import SeriesSource, open_source
 from .dicom.stacks import Stack
 from .errors import UsageError
 from .files.names import safe_name
-from .segmentation.options import SegmentationOptions
+from .segmentation.options import SegmentationOptions, require_available
 
 __all__ = [
     "DONE",
@@ -111,10 +111,12 @@ def segment_source(
     SourceError
         If the source cannot be opened.
     UsageError
-        If there is no series of the one UID asked for, or source and output are the same folder.
+        If there is no series of the one UID asked for, source and output are the same folder, or the
+        method is not available.
     """
     output = Path(output)
     options = options or SegmentationOptions()
+    require_available(options)
     origin = Path(source) if isinstance(source, (str, Path)) else None
     opened = open_source(source) if origin is not None else source
     batch = _Batch(output, _output_inside_source(origin, output), progress or (lambda _line: None), watch)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import __version__
-from ..errors import OutputError
+from ..errors import OutputError, UsageError
 from ..files.folder_lock import FolderLock
 from ..files.json_text import plain
 
@@ -266,11 +266,17 @@ def open_ledger(folder: Path | str, patience: float = 0.0) -> Iterator[Ledger]:
     if not held:
         msg = f"Another run is at work in {folder}; wait until it has ended, or choose another output folder."
         raise BusyFolderError(msg)
+    ledger = None
     try:
         ledger = Ledger(folder / NAME)
         yield ledger
+    except UsageError:
+        # Nothing was begun: a folder named by mistake, which may hold images, is left as it was.
+        if ledger is not None and not ledger.entries():
+            ledger.is_temporary = True
+        raise
     finally:
         lock.release()
-    if ledger.is_temporary:
-        for path in (ledger.path, lock.path):
-            path.unlink(missing_ok=True)
+        if ledger is not None and ledger.is_temporary:
+            for path in (ledger.path, lock.path):
+                path.unlink(missing_ok=True)

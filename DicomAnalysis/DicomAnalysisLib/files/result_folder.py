@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -181,6 +182,9 @@ def remove_result(folder: Path) -> None:
         for segment in KINDS:
             for picture in (folder / MASKS / segment).glob("*.png"):
                 picture.unlink()
+        for emptied in (*(folder / MASKS / segment for segment in KINDS), folder / MASKS):
+            with contextlib.suppress(OSError):  # it is not there, or holds files that are not ours
+                emptied.rmdir()
         remove_dicom_objects(folder)
     except OSError as error:
         msg = f"Cannot replace the earlier result in {folder}: {error.strerror or error}. Choose another output folder."

@@ -55,6 +55,19 @@ class SegmentationOptions:
             raise UsageError(msg)
 
 
+def require_available(options: SegmentationOptions) -> None:
+    """Refuse what this version cannot do.
+
+    Raises
+    ------
+    UsageError
+        If `method` is ``network``, which needs weights that are not shipped.
+    """
+    if options.method == "network":
+        msg = "No trained network is installed; use --method auto or classical."
+        raise UsageError(msg)
+
+
 def _require(value: str, allowed: tuple[str, ...], what: str) -> None:
     if value not in allowed:
         msg = f"Unknown {what} {value!r}; choose one of {', '.join(allowed)}."

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..errors import TaskError, UsageError
+from ..errors import TaskError
 from ..segments import BONE, HEADREST, METAL
 from ..volume import Volume
 from . import morphology as morph
@@ -18,7 +18,7 @@ from .frame import StackFrame
 from .headrest import draw, support_region
 from .measure import measure_mask, measure_piece
 from .metal import SEED_HU, Candidates, MetalThreshold, location, metal_pieces, metal_threshold
-from .options import SegmentationOptions
+from .options import SegmentationOptions, require_available
 from .result import Segment, SegmentationResult
 from .thresholds import HIGHEST_HU, BodyThresholds, body_thresholds
 
@@ -99,9 +99,7 @@ def _check(volume: Volume, options: SegmentationOptions) -> None:
     if min(volume.shape[1:]) < 16:
         msg = f"Series {uid} has slices of {volume.shape[2]} x {volume.shape[1]} pixels; at least 16 x 16 are needed."
         raise TaskError(msg)
-    if options.method == "network":
-        msg = "No trained network is installed; use --method auto or classical."
-        raise UsageError(msg)
+    require_available(options)
 
 
 def _check_scale(volume: Volume, means: np.ndarray) -> None:
