@@ -13,12 +13,15 @@ import pydicom
 import pytest
 import series_variants
 import SimpleITK as sitk
+from dicom_slices import write_slice
+from DicomAnalysisLib.dicom import instance
 from DicomAnalysisLib.dicom.series import Problem
 from DicomAnalysisLib.dicom.sources import open_source
 from DicomAnalysisLib.errors import SourceError, UsageError
 from DicomAnalysisLib.phantom import make_head_phantom, write_dicom_series
 from DicomAnalysisLib.run import RunReport, SeriesOutcome, choose_series, is_damaged_image, segment_source
 from DicomAnalysisLib.segmentation.options import SegmentationOptions
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 SHAPE, SPACING = (24, 96, 96), (6.0, 2.4, 2.4)
 
@@ -188,6 +191,15 @@ def test_nothing_to_do_is_not_complete(tmp_path):
     assert not segment_source(tmp_path / "empty", tmp_path / "out").complete
     with pytest.raises(SourceError):
         segment_source(tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_frames_that_take_too_long_to_inflate_are_a_failure(tmp_path, monkeypatch):
+    """Such a file holds images, so that a run without it is not complete."""
+    write_slice(tmp_path, np.zeros((64, 64), np.int16), syntax=DeflatedExplicitVRLittleEndian)
+    monkeypatch.setattr(instance, "MAX_INFLATED_BYTES", 100)
+    (problem,) = open_source(tmp_path).problems
+    assert "takes too long" in problem.reason
+    assert is_damaged_image(problem)
 
 
 def test_what_counts_as_a_damaged_image(shared_data):

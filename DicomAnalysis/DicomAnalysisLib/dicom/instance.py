@@ -153,7 +153,7 @@ def _locate(header: Header, facts: Facts, frames: int) -> PixelLocation:
         present = min(walked.pixel_length, left)
         reason = f"its pixel data are cut short: {frame_bytes * frames} bytes declared, {present} present"
     elif header.is_deflated and frames * (walked.pixel_offset + frames * frame_bytes / 2) > MAX_INFLATED_BYTES:
-        reason = f"it is a deflated file of {frames} frames, which takes too long to read; convert it first"
+        reason = f"its {frames} frames are deflated as one, which takes too long to read; convert it first"
     if reason:
         raise ValueError(reason)
     return PixelLocation(
