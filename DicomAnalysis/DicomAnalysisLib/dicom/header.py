@@ -187,7 +187,7 @@ def is_regular_file(path: str | Path) -> bool:
     """Whether `path` is a file with contents: opening a pipe or a device could wait for ever."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 (one call; a Path would make two objects a file)
-    except OSError:
+    except (OSError, ValueError):  # a name from a database may hold what no file's can, such as NUL
         return False
 
 
