@@ -11,22 +11,22 @@ Which decoder, and why:
   rescale, so that stored values come back.
 - Not pylibjpeg-libjpeg (GPL-3), and not python-gdcm (it aborts the process on damaged JPEG-LS).
 
-`decode_frame` is the one door through which untrusted compressed data pass, so that it can
-be moved into a child process as a whole. Before a decoder sees a frame, the dimensions
-that its codestream declares are compared with those of the header: what would decode to
-more than the slice that was asked for is refused.
+`decode_frame` is the one door through which untrusted compressed data pass; it is called in a child
+process (see `decoding`), which imports this module and waits for nothing that it does not need.
+Before a decoder sees a frame, the dimensions that its codestream declares are compared with
+those of the header: what would decode to more than the slice that was asked for is refused.
 """
 
 from __future__ import annotations
 
 import struct
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .facts import PixelFormat
+if TYPE_CHECKING:
+    from .facts import PixelFormat
 
 RLE = "1.2.840.10008.1.2.5"
 JPEG = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 52, 53, 54, 55, 56, 57, 58, 70))
@@ -56,6 +56,16 @@ class Codestream:
 def is_supported(transfer_syntax: str) -> bool:
     """Whether frames of a compressed transfer syntax can be decoded."""
     return transfer_syntax == RLE or transfer_syntax in JPEG | JPEG_LS | JPEG_2000
+
+
+def warm_up() -> None:
+    """Load what decodes frames, so that the first one takes no longer than the others."""
+    try:
+        import imagecodecs
+    except ImportError:
+        return
+    for name in ("jpeg8_decode", "jpeg2k_decode", "jpegls_decode", "dicomrle_decode"):
+        getattr(imagecodecs, name)
 
 
 def decode_frame(data: bytes, transfer_syntax: str, pixels: PixelFormat) -> np.ndarray:
@@ -223,6 +233,9 @@ def _pydicom_rle(data: bytes, pixels: PixelFormat) -> bytes:
 
 def _simpleitk_decode(data: bytes, transfer_syntax: str, stream: Codestream) -> np.ndarray:
     """Decode through a file of one frame that says what the codestream says: SimpleITK reads files only."""
+    import tempfile
+    from pathlib import Path
+
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.encaps import encapsulate
     from pydicom.uid import generate_uid

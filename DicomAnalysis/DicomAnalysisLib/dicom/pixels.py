@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 
 from ..errors import DecodingError
-from .codecs import CodecError, decode_frame, is_supported, two_s_complement
+from .codecs import CodecError, is_supported, two_s_complement
+from .decoding.pool import decode_frame
 from .fragments import FragmentError, index_frames
 from .instance import Instance
 from .window import NotUnderstoodError
@@ -43,6 +44,8 @@ def read_slice(instance: Instance, frame_number: int, out: np.ndarray) -> None:
     with _named(instance, frame_number):
         if out.dtype == np.int16 and not instance.is_encapsulated and instance.pixels.bits_allocated == 16:
             stored = _read_native(instance, frame_number, out)
+        elif instance.is_encapsulated:
+            stored = _read_encapsulated(instance, frame_number, out if out.dtype == np.int16 else None)
         else:
             stored = read_stored(instance, frame_number)
     if out.dtype == np.int16:
@@ -64,10 +67,7 @@ def read_stored(instance: Instance, frame_number: int) -> np.ndarray:
     pixels = instance.pixels
     with _named(instance, frame_number):
         if instance.is_encapsulated:
-            if not is_supported(instance.facts.transfer_syntax):
-                msg = f"there is no decoder for its transfer syntax {instance.facts.transfer_syntax}"
-                raise CodecError(msg)
-            return decode_frame(read_encoded(instance, frame_number), instance.facts.transfer_syntax, pixels)
+            return _read_encapsulated(instance, frame_number)
         target = np.empty((pixels.rows, pixels.columns), f"u{pixels.bits_allocated // 8}")
         return _read_native(instance, frame_number, target)
 
@@ -112,6 +112,15 @@ def _frame_spans(instance: Instance) -> list[list[tuple[int, int]]]:
     where = instance.location
     with instance.open() as stream:
         return index_frames(stream, where.offset, where.size, len(instance.frames), where.offset_table)
+
+
+def _read_encapsulated(instance: Instance, frame_number: int, target: np.ndarray | None = None) -> np.ndarray:
+    """Decode a compressed frame, into `target` where its values are 16 bits wide."""
+    syntax = instance.facts.transfer_syntax
+    if not is_supported(syntax):
+        msg = f"there is no decoder for its transfer syntax {syntax}"
+        raise CodecError(msg)
+    return decode_frame(read_encoded(instance, frame_number), syntax, instance.pixels, target)
 
 
 def _read_native(instance: Instance, frame_number: int, target: np.ndarray) -> np.ndarray:

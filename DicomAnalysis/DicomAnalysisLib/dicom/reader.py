@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import DecodingError, SourceError
 from ..volume import SeriesIdentity, Volume
+from .decoding.pool import decoders, inside_warning
 from .duplicates import compare_dropped
 from .padding import find_padding
 from .pixels import DoesNotFitError, read_slice
@@ -83,6 +84,7 @@ def read_stack(
             *(f"A slice was left out. {error}" for error in unreadable.values()),
             *stack.warnings,
             *compare_dropped(stack, voxels),
+            *_decoded_inside(stack),
             *_remarks(stack),
         ),
     )
@@ -147,7 +149,7 @@ def _read_voxels(
             unreadable[k] = error
 
     if any(instance.is_encapsulated for instance, _ in stack.slices):
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, count)) as pool:  # decoders release the GIL
+        with decoders(), ThreadPoolExecutor(min(os.cpu_count() or 1, count)) as pool:  # a thread waits for each child
             _report(pool.map(read, range(count)), count, progress)
     else:  # native pixels come at the speed of memory, which more threads do not raise
         _report(map(read, range(count)), count, progress)
@@ -169,6 +171,11 @@ def _report(reading: Iterable[None], count: int, progress: Callable[[int, int], 
     for done, _ in enumerate(reading, start=1):
         if progress is not None:
             progress(done, count)
+
+
+def _decoded_inside(stack: Stack) -> Iterable[str]:
+    if any(instance.is_encapsulated for instance, _ in stack.slices) and (warning := inside_warning()):
+        yield warning
 
 
 def _remarks(stack: Stack) -> Iterable[str]:
