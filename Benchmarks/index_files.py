@@ -12,16 +12,15 @@ database: patients, studies, series, images and the tag cache.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from fresh_process import answer, in_turns, make_parser, verdict
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "DicomAnalysis"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 BOUND = 10.0
 
@@ -82,26 +81,16 @@ def remove_database(folder: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, repeats=5)
     parser.add_argument("--files", type=int, default=2000)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--check", action="store_true", help="end with 1 where the bound is missed")
-    parser.add_argument("--measure", choices=COMPETITORS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.measure:
-        print(json.dumps(measure(options.measure, options.folder)))
+    if answer(options, measure):
         return 0
-    runs: dict[str, list[dict]] = {name: [] for name in COMPETITORS}
     with tempfile.TemporaryDirectory() as name:
         files = Path(name) / "files"
         files.mkdir()
         write_files(files, options.files)
-        for _ in range(options.repeats):
-            remove_database(files.parent)
-            for competitor in COMPETITORS:
-                command = [sys.executable, __file__, "--measure", competitor, "--folder", str(files)]
-                runs[competitor].append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+        runs = in_turns(__file__, COMPETITORS, files, options.repeats, lambda: remove_database(files.parent))
     return report(runs, options)
 
 
@@ -114,13 +103,9 @@ def report(runs: dict[str, list[dict]], options: argparse.Namespace) -> int:
     ratio = each["pydicom"] / each["ours"]
     complete = all(run["images"] == options.files for run in runs["ours"] + runs["ours again"])
     print(f"  ours / first 4 KB  {each['ours'] / each['first 4 KB']:.1f}")
-    print(f"  pydicom / ours     {ratio:.1f}   bound {BOUND:g}: {_verdict(ratio >= BOUND)}")
-    print(f"  every file in the database: {_verdict(complete)}")
+    print(f"  pydicom / ours     {ratio:.1f}   bound {BOUND:g}: {verdict(ratio >= BOUND)}")
+    print(f"  every file in the database: {verdict(complete)}")
     return int(options.check and not (ratio >= BOUND and complete))
-
-
-def _verdict(passed: bool) -> str:
-    return "pass" if passed else "FAIL"
 
 
 if __name__ == "__main__":

@@ -10,15 +10,14 @@ fresh processes, in turns, over the same warm files; medians are reported, impor
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from fresh_process import answer, in_turns, make_parser, peak_bytes, verdict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "DicomAnalysis"))
 
@@ -116,42 +115,23 @@ def measure(name: str, folder: Path) -> dict:
     import DicomAnalysisLib.dicom.sources  # noqa: F401
     import SimpleITK  # noqa: F401
 
-    before = _peak_bytes()
+    before = peak_bytes()
     start = time.perf_counter()
     voxels = READERS[name](folder)
     seconds = time.perf_counter() - start
-    peak = _peak_bytes() - before
+    peak = peak_bytes() - before
     return {"seconds": seconds, "peak": peak, "nbytes": int(voxels.size) * 2, "sum": int(voxels.sum(dtype=np.int64))}
 
 
-def _peak_bytes() -> int:
-    """Highest resident memory so far; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, repeats=7)
     parser.add_argument("--slices", type=int, default=300)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--check", action="store_true", help="end with 1 where a bound is missed")
-    parser.add_argument("--measure", choices=READERS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.measure:
-        print(json.dumps(measure(options.measure, options.folder)))
+    if answer(options, measure):
         return 0
     with tempfile.TemporaryDirectory() as name:
         write_series(Path(name), options.slices)
-        runs = {reader: [] for reader in READERS}
-        for _ in range(options.repeats):
-            for reader in READERS:
-                command = [sys.executable, __file__, "--measure", reader, "--folder", name]
-                runs[reader].append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+        runs = in_turns(__file__, READERS, Path(name), options.repeats)
     return report(runs, options)
 
 
@@ -168,14 +148,10 @@ def report(runs: dict[str, list[dict]], options: argparse.Namespace) -> int:
     ratio = seconds["ours"] / seconds["SimpleITK"]
     memory = statistics.median(run["peak"] for run in runs["ours"]) / volume
     print(f"  ours / bytes      {seconds['ours'] / seconds['bytes']:.2f}")
-    print(f"  ours / SimpleITK  {ratio:.3f}   bound {TIME_BOUND}: {_verdict(ratio <= TIME_BOUND)}")
-    print(f"  memory            {memory:.2f}    bound {MEMORY_BOUND}: {_verdict(memory <= MEMORY_BOUND)}")
-    print(f"  same sum of HU as SimpleITK: {_verdict(agree)}")
+    print(f"  ours / SimpleITK  {ratio:.3f}   bound {TIME_BOUND}: {verdict(ratio <= TIME_BOUND)}")
+    print(f"  memory            {memory:.2f}    bound {MEMORY_BOUND}: {verdict(memory <= MEMORY_BOUND)}")
+    print(f"  same sum of HU as SimpleITK: {verdict(agree)}")
     return int(options.check and not (ratio <= TIME_BOUND and memory <= MEMORY_BOUND and agree))
-
-
-def _verdict(passed: bool) -> str:
-    return "pass" if passed else "FAIL"
 
 
 if __name__ == "__main__":

@@ -9,16 +9,14 @@ reads every voxel. Each runs in fresh processes, in turns; medians are reported,
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from fresh_process import answer, in_turns, make_parser, peak_bytes, verdict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "DicomAnalysis"))
 
@@ -41,7 +39,7 @@ def measure(mode: str, path: Path) -> dict[str, float]:
     from DicomAnalysisLib.volume import StackGeometry, Volume
     from scipy import ndimage as ndi
 
-    before = _peak_bytes()
+    before = peak_bytes()
     with path.open("rb") as stream:
         voxels = np.load(stream)
     positions = [[0.0, 0.0, SLICE_MM * k] for k in range(len(voxels))]
@@ -55,46 +53,20 @@ def measure(mode: str, path: Path) -> dict[str, float]:
     else:
         checked = int(voxels.max())
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "memory": (_peak_bytes() - before) / voxels.nbytes, "checked": checked}
-
-
-def _peak_bytes() -> int:
-    """Highest resident memory of this program so far; 0 where the system does not tell.
-
-    The kernel's figure for the program is asked for first: the one in `resource` carries over
-    what the parent process held when it started this one.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        found = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-        return int(found[0].split()[1]) * 1024 if found else 0
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return {"seconds": seconds, "memory": (peak_bytes() - before) / voxels.nbytes, "checked": checked}
 
 
 def main() -> int:
     """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, repeats=5)
     parser.add_argument("--slices", type=int, default=300)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--check", action="store_true", help="end with 1 when a bound is missed")
-    parser.add_argument("--measure", nargs=2, metavar=("MODE", "FILE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.measure:
-        print(json.dumps(measure(arguments.measure[0], Path(arguments.measure[1]))))
+    if answer(arguments, measure):
         return 0
-    runs: dict[str, list[dict[str, float]]] = {mode: [] for mode in MODES}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "volume.npy"
         write_volume(path, arguments.slices)
-        for _ in range(arguments.repeats):
-            for mode in MODES:
-                command = [sys.executable, __file__, "--measure", mode, str(path)]
-                runs[mode].append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+        runs = in_turns(__file__, MODES, path, arguments.repeats)
     seconds = {mode: statistics.median(run["seconds"] for run in found) for mode, found in runs.items()}
     memory = statistics.median(run["memory"] for run in runs["ours"])
     ratio = statistics.median(a["seconds"] / b["seconds"] for a, b in zip(runs["ours"], runs["label"], strict=True))
@@ -103,9 +75,8 @@ def main() -> int:
     print(f"  scipy.ndimage.label (peer)           {seconds['label']:7.3f} s")
     print(f"  headrest + metal to labelmap         {seconds['ours']:7.3f} s")
     met_time, met_memory = ratio <= TIME_BOUND, memory <= MEMORY_BOUND
-    print(f"ours / label {ratio:.2f}, bound {TIME_BOUND}: {'met' if met_time else 'MISSED'}")
-    print(f"peak memory {memory:.2f} x the int16 volume, itself included, bound {MEMORY_BOUND}: ", end="")
-    print("met" if met_memory else "MISSED")
+    print(f"ours / label {ratio:.2f}, bound {TIME_BOUND}: {verdict(met_time)}")
+    print(f"peak memory {memory:.2f} x the int16 volume, itself included, bound {MEMORY_BOUND}: {verdict(met_memory)}")
     return int(arguments.check and not (met_time and met_memory))
 
 

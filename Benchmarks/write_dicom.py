@@ -10,16 +10,15 @@ files. Each runs in fresh processes, in turns; medians are reported, imports are
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from fresh_process import answer, in_turns, make_parser, peak_bytes, verdict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "DicomAnalysis"))
 
@@ -70,13 +69,13 @@ def _measure_ours(found: dict[str, float], stack: object, volume: object, result
     from DicomAnalysisLib.dicom.writing.saving import save
     from DicomAnalysisLib.dicom.writing.seg import make_segmentation
 
-    before = _peak_bytes()
+    before = peak_bytes()
     origin = _timed(found, "headers", lambda: origin_of(stack, volume))
     made = _timed(found, "seg", lambda: make_segmentation(origin, result.segments))
     _timed(found, "save", lambda: save(made, folder / "seg.dcm"))
     report = _timed(found, "report", lambda: make_report(origin, made, result.segments))
     save(report, folder / "report.dcm")
-    found["memory"] = (_peak_bytes() - before) / volume.voxels.nbytes
+    found["memory"] = (peak_bytes() - before) / volume.voxels.nbytes
     found["megabytes"] = (folder / "seg.dcm").stat().st_size / 1e6
     found["frames"] = int(made.NumberOfFrames)
     mask = result.segments[0].mask
@@ -104,33 +103,17 @@ def _highdicom_alone(stack: object, result: object, folder: Path) -> None:
     seg.save_as(folder / "peer.dcm")
 
 
-def _peak_bytes() -> int:
-    """Highest resident memory of this program so far; 0 where the system does not tell."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return 0
-    found = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-    return int(found[0].split()[1]) * 1024 if found else 0
-
-
 def main() -> int:
     """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, repeats=3)
     parser.add_argument("--slices", type=int, default=300)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--check", action="store_true", help="end with 1 when the bound is missed")
-    parser.add_argument("--measure", nargs=2, metavar=("MODE", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.measure:
-        print(json.dumps(measure(arguments.measure[0], Path(arguments.measure[1]))))
+    if answer(arguments, measure):
         return 0
-    runs: dict[str, list[dict[str, float]]] = {mode: [] for mode in MODES}
     with tempfile.TemporaryDirectory() as folder:
-        write_source(Path(folder) / "source", arguments.slices)
-        for _ in range(arguments.repeats):
-            for mode in MODES:
-                command = [sys.executable, __file__, "--measure", mode, str(Path(folder) / "source")]
-                runs[mode].append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+        source = Path(folder) / "source"
+        write_source(source, arguments.slices)
+        runs = in_turns(__file__, MODES, source, arguments.repeats)
     ours, peer = ({key: statistics.median(run[key] for run in runs[mode]) for key in runs[mode][0]} for mode in MODES)
     objects = ours["headers"] + ours["seg"] + ours["save"] + ours["report"]
     ratio = statistics.median(
@@ -146,7 +129,7 @@ def main() -> int:
     print(f"  cleaned series                            {ours['cleaned']:6.2f} s")
     print(f"  copying the source files (limit)          {peer['copy']:6.2f} s")
     met = ratio <= BOUND
-    print(f"SEG and report / segmentation {ratio:.2f}, bound {BOUND}: {'met' if met else 'MISSED'}")
+    print(f"SEG and report / segmentation {ratio:.2f}, bound {BOUND}: {verdict(met)}")
     print(f"peak memory of SEG and report {ours['memory']:.2f} x the int16 volume, above what was held before")
     return int(arguments.check and not met)
 
