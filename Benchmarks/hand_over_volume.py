@@ -24,7 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "DicomAnalysis"))
 
 SIZE = 512
-EXPORT_BOUND, STILL_BOUND_S, OVERHEAD_BOUND_S = 0.5, 0.25, 3.0
+EXPORT_BOUND, STILL_BOUND_S, OVERHEAD_BOUND_S = 0.5, 0.5, 3.0
 
 
 def hand_over(volume: object) -> float:
