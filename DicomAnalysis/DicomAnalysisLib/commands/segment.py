@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--masks-png", action="store_true", help="also write the mask of every slice as PNG")
     parser.add_argument(
+        "--write-dicom", action="store_true", help="also write the series without its headrest as a new DICOM series"
+    )
+    parser.add_argument(
         "--resume", action="store_true", help="do only what an earlier run with the same options left undone"
     )
 
@@ -64,7 +67,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             options,
             series_uid=arguments.series,
             masks_png=arguments.masks_png,
-                progress=console.progress,
+            write_dicom=arguments.write_dicom,
+            progress=console.progress,
             ledger=ledger,
             resume=arguments.resume,
         )
