@@ -114,7 +114,7 @@ def _told(written: DicomObjects, what: str) -> Iterator[None]:
 def _write_segmentation_and_report(
     folder: Path, origin: Origin, result: SegmentationResult, written: DicomObjects
 ) -> None:
-    from ..dicom.writing.report import make_report
+    from ..dicom.writing.report import MAX_PIECES, make_report
     from ..dicom.writing.saving import save
     from ..dicom.writing.seg import make_segmentation
 
@@ -124,6 +124,12 @@ def _write_segmentation_and_report(
     with _told(written, "DICOM segmentation and report"):
         segmentation = make_segmentation(origin, result.segments, method=result.method, parameters=parameters)
         report = make_report(origin, segmentation, result.segments)
+        for segment in result.segments:
+            if len(segment.pieces) > MAX_PIECES:
+                written.warnings.append(
+                    f"{segment.kind.name} has {len(segment.pieces)} pieces: the DICOM report holds the {MAX_PIECES} "
+                    "largest one by one, the table all of them."
+                )
         for name, key, dataset in (
             (SEGMENTATION_DICOM, "segmentation_dicom", segmentation),
             (REPORT, "measurements_dicom", report),
