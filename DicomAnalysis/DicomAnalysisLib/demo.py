@@ -13,6 +13,7 @@ from .dicom.indexing.indexer import index_files
 from .dicom.reader import read_stack
 from .dicom.sources import open_source
 from .errors import TaskError
+from .files.dicom_objects import REPORT, SEGMENTATION_DICOM
 from .files.result_folder import CLEANED, MEASUREMENTS, PREVIEW, RESULT, SEGMENTATION
 from .phantom import Phantom, make_head_phantom, write_dicom_series
 from .run import DONE, segment_source
@@ -24,6 +25,8 @@ FILES = {
     CLEANED: "the volume without headrest; drag it into 3D Slicer",
     PREVIEW: "a picture of both",
     MEASUREMENTS: "a table for a spreadsheet",
+    SEGMENTATION_DICOM: "the segments as DICOM, for the PACS",
+    REPORT: "the table as a DICOM structured report",
     RESULT: "all that was found, with threshold and warnings",
 }
 
