@@ -91,8 +91,9 @@ class DicomAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
 
     def enter(self):
-        """The panel is opened: bind the choices, where a closed scene has unbound them."""
+        """The panel is opened."""
         self.initializeParameterNode()
+        self.pages.entered()
 
     def select(self, volumeNode):
         """Choose a volume and show the page that works on it."""

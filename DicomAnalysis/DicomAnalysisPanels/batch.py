@@ -72,16 +72,18 @@ class BatchPanel:
 
     def look(self) -> None:
         """See what the output folder holds."""
-        from DicomAnalysisLib.batch.overview import Overview, look_at
+        folder = self._looked_at = self.folder
+        self._overview = self._request = None
+        if not folder:
+            return
+        from DicomAnalysisLib.batch.overview import look_at
         from DicomAnalysisLib.batch.request import read_request
         from DicomAnalysisLib.errors import UsageError
 
-        folder = self._looked_at = self.folder
-        self._overview = look_at(folder) if folder else Overview()
+        self._overview = look_at(folder)
         try:
-            self._request = read_request(folder) if folder else None
+            self._request = read_request(folder)
         except UsageError as error:
-            self._request = None
             self.shared.log.add(str(error))
 
     def look_where_changed(self) -> None:

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from .batch import BatchPanel
 from .buttons import enable, why_busy
 from .pages import PagePanel, Shared
-from .series_table import SeriesTable
+from .series_table import SeriesTable, date_text
 from .views import show_volume
 
 
@@ -47,7 +47,7 @@ class DatabasePanel(PagePanel):
     def refresh(self) -> None:
         """Button *Refresh*: read the list from the database again."""
         found = self.shared.tasks.run_here(_("Read the list of series"), self.logic.databaseSeries)
-        self.was_read, self._listed = True, None
+        self.was_read, self._listed = found is not None, None
         self.series = found or ()
         self._texts = [searchable(one) for one in self.series]
         self.list.set_series(self.series)
@@ -60,7 +60,7 @@ class DatabasePanel(PagePanel):
         self.update()
 
     def check_shown(self) -> None:
-        """Button *Check all shown*."""
+        """Button *Check shown*."""
         self.list.check(self.list.shown)
 
     def uncheck_all(self) -> None:
@@ -77,7 +77,7 @@ class DatabasePanel(PagePanel):
             return
         folder = self.batch.result_folder(uid)
         volume_node = self.shared.tasks.run_here(
-            _("Load series {uid}").format(uid=uid), lambda: self.logic.loadSeries(uid, resultFolder=folder)
+            _("Load a series"), lambda: self.logic.loadSeries(uid, resultFolder=folder), uid
         )
         if volume_node is not None:
             show_volume(volume_node, fit=True)
@@ -102,7 +102,11 @@ class DatabasePanel(PagePanel):
         busy = why_busy(self.shared.tasks.title)
         ui, nothing = self.ui, _("There is no series in the list.")
         enable(ui.refreshButton, _("Read the list from the DICOM database again."), busy)
-        enable(ui.checkShownButton, _("Check every series that the filter shows."), "" if self.list.shown else nothing)
+        enable(
+            ui.checkShownButton,
+            _("Check every series that the filter shows."),
+            "" if self.list.shown_count else nothing,
+        )
         enable(
             ui.uncheckAllButton,
             _("Uncheck every series, also those that the filter hides."),
@@ -121,18 +125,18 @@ class DatabasePanel(PagePanel):
     def _chosen(self, done: Mapping[str, str]) -> list[int]:
         """Places in the list of the series that the filter and the choices let through."""
         parameters = self.parameters
-        words = parameters.seriesFilter.casefold().split()
+        words, only_ct, hide_done = parameters.seriesFilter.casefold().split(), parameters.onlyCT, parameters.hideDone
         return [
             index
             for index, (one, text) in enumerate(zip(self.series, self._texts, strict=True))
             # Files without a modality are shown: the reader decides what they are.
-            if (not parameters.onlyCT or one.identity.modality in ("CT", ""))
-            and not (parameters.hideDone and one.identity.series_uid in done)
-            and all(word in text for word in words)
+            if (not only_ct or one.identity.modality in ("CT", ""))
+            and not (hide_done and one.identity.series_uid in done)
+            and all(word in text or ("." in word and word in one.identity.series_uid) for word in words)
         ]
 
     def _tell(self) -> None:
-        total, shown, checked = len(self.series), len(self.list.shown), len(self.list.checked)
+        total, shown, checked = len(self.series), self.list.shown_count, len(self.list.checked)
         if not self.was_read:
             text = _("The list has not been read yet.")
         elif not total:
@@ -147,7 +151,8 @@ class DatabasePanel(PagePanel):
 
 
 def searchable(one: Any) -> str:
-    """What the filter looks through."""
+    """What the filter looks through, beside the UID for words with a dot in them."""
     who = one.identity
-    words = (who.patient_id, one.study_date, one.study_description, who.series_description, who.modality, who.body_part)
-    return " ".join((*words, who.series_uid)).casefold()
+    dates = (one.study_date, date_text(one.study_date))
+    words = (who.patient_id, one.study_description, who.series_description, who.modality, who.body_part)
+    return " ".join((*dates, *words)).casefold()

@@ -81,6 +81,9 @@ class PagePanel:
     def update(self) -> None:
         """Something changed (a choice, a node, a task): show it, and what can be clicked now."""
 
+    def entered(self) -> None:
+        """The module was opened."""
+
     def shown(self) -> None:
         """The page was opened."""
 
@@ -128,6 +131,11 @@ class Pages:
         for index, page in enumerate(self.pages):
             if page.panel.endswith(f":{panel_name}"):
                 self.tabs.currentIndex = index
+
+    def entered(self) -> None:
+        """The module was opened."""
+        for panel in self.panels:
+            panel.entered()
 
     def on_changed(self, index: int) -> None:
         """Another page was opened."""

@@ -34,7 +34,7 @@ class RunPlace(enum.Enum):
 
     def label(self) -> str:
         """What the list shows."""
-        labels = (_("Beside Slicer, small volumes inside"), _("Always beside Slicer"), _("Always inside Slicer"))
+        labels = (_("Automatic"), _("Always beside Slicer"), _("Always inside Slicer"))
         return labels[list(RunPlace).index(self)]
 
 

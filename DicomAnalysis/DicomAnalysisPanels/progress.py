@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from slicer.i18n import tr as _
 
-from .tasks import TaskRunner
+from .tasks import Job, TaskRunner
 
 STEPS = 1000
 
@@ -45,23 +45,32 @@ class ProgressPanel:
     def update(self) -> None:
         """Show what there is to show; nothing while nothing runs and nothing failed."""
         ui, tasks = self.ui, self.tasks
-        ui.messageLabel.text = tasks.message
-        ui.messageFrame.visible = bool(tasks.message)
-        ui.progressFrame.visible = bool(tasks.title)
         job = tasks.job
+        ui.messageLabel.text = tasks.message
         ui.cancelButton.visible = job is not None
         if job is None:
             ui.stageLabel.text = tasks.title
             ui.progressBar.setRange(0, 0)  # moves to and fro: no share is known
             ui.remainingLabel.text = ""
-            return
+        else:
+            self._show(job)
+        ui.messageFrame.visible = bool(tasks.message)
+        ui.progressFrame.visible = bool(tasks.title)
+
+    def _show(self, job: Job) -> None:
+        ui = self.ui
         cancelling = job.state == "cancelling"
         ui.cancelButton.enabled = not cancelling
         ui.progressBar.setRange(0, STEPS)
         ui.progressBar.value = int(STEPS * job.progress.value)
-        stage = " · ".join(word for word in (job.progress.stage, job.progress.message) if word)
-        ui.stageLabel.text = _("{title}: {stage}").format(title=tasks.title, stage=stage or _("starting"))
+        stage = " · ".join(word for word in (job.progress.stage, shortened(job.progress.message)) if word)
+        ui.stageLabel.text = _("{title}: {stage}").format(title=self.tasks.title, stage=stage or _("starting"))
         ui.remainingLabel.text = _("Stopping...") if cancelling else remaining_text(job.remaining_seconds)
+
+
+def shortened(text: str, most: int = 32) -> str:
+    """A long text (a UID) without its middle, so that it fits a line."""
+    return text if len(text) <= most else f"{text[: most // 2 - 1]}...{text[2 - most // 2 :]}"
 
 
 def remaining_text(seconds: float | None) -> str:

@@ -35,6 +35,7 @@ class ResultsPanel:
         self.logic = shared.logic
         self._volume_node = volume_node
         self._layout = ResultLayout()
+        self._texts: dict[str, str] = {}
         ui.showTableButton.connect("clicked(bool)", self.show_table)
         ui.showPlotButton.connect("clicked(bool)", self.show_plot)
         ui.show3DButton.connect("clicked(bool)", self.show_3d)
@@ -78,22 +79,26 @@ class ResultsPanel:
         if self._volume_node() is not None:
             show_volume(self._volume_node())
 
-    def say(self, text: str) -> None:
-        """Show a message in the section."""
-        self.ui.statusLabel.text = text
-        self.ui.statusLabel.visible = bool(text)
+    def say(self, text: str, volume_node: Any = None) -> None:
+        """Show a message about a volume (the chosen one by default) for as long as that one is chosen."""
+        node = volume_node or self._volume_node()
+        if node is not None:
+            self._texts[node.GetID()] = text
         self.update()
 
     def scene_closed(self) -> None:
         """Give the views back their places."""
         self.ui.showTableButton.checked = self.ui.showPlotButton.checked = False
         self._arrange()
-        self.say("")
+        self._texts = {}
+        self.update()
 
     def update(self) -> None:
         """Buttons can be clicked when they can do their work; otherwise their tooltip says why not."""
         ui, volume_node, busy = self.ui, self._volume_node(), why_busy(self.shared.tasks.title)
         results = self.logic.results(volume_node)
+        ui.statusLabel.text = self._texts.get(volume_node.GetID(), "") if volume_node is not None else ""
+        ui.statusLabel.visible = bool(ui.statusLabel.text)
         nothing = _("Nothing has been segmented in this volume yet.")
         enable(
             ui.showTableButton,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -12,9 +12,6 @@ from .pages import PagePanel, Shared
 from .parameters import RunPlace, threshold_hu
 from .results import ResultsPanel, summary
 from .views import show_volume
-
-if TYPE_CHECKING:
-    from DicomAnalysis import DicomAnalysisParameterNode
 
 SMALL_VOXELS = 4_000_000
 """Volumes up to this size are segmented inside Slicer: that takes less time than starting a process."""
@@ -46,13 +43,12 @@ class SegmentPanel(PagePanel):
         """The volume chosen, or None."""
         return self.parameters.inputVolume if self.parameters is not None else None
 
-    def set_parameters(self, parameters: DicomAnalysisParameterNode | None) -> None:
-        """Work with another parameter node; the scene's first volume is chosen where none is."""
-        super().set_parameters(parameters)
-        if parameters is not None and parameters.inputVolume is None:
+    def entered(self) -> None:
+        """The scene's first volume is chosen where none is."""
+        if self.parameters is not None and self.parameters.inputVolume is None:
             first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
             if not why_not(first):
-                parameters.inputVolume = first
+                self.parameters.inputVolume = first
 
     def select(self, volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
         """Choose a volume that was just loaded, and say what is unusual about it."""
@@ -64,8 +60,7 @@ class SegmentPanel(PagePanel):
     def run(self, tasks: tuple[str, ...]) -> None:
         """Segment the chosen volume, show the results and say what was found."""
         volume_node, parameters = self.volume_node, self.parameters
-        name, wanted = volume_node.GetName(), _(" and ").join(_task_name(task) for task in tasks)
-        title = _("Segment {wanted} in {name}").format(wanted=wanted, name=name)
+        title = _("Segment {wanted}").format(wanted=_(" and ").join(_task_name(task) for task in tasks))
         options = {
             "region": parameters.metalRegion.value,
             "metalThreshold": threshold_hu(parameters),
@@ -73,7 +68,9 @@ class SegmentPanel(PagePanel):
         }
         self.results.say("")
         if self.runs_inside(volume_node):
-            made = self.shared.tasks.run_here(title, lambda: self.logic.segment(volume_node, tasks, **options))
+            made = self.shared.tasks.run_here(
+                title, lambda: self.logic.segment(volume_node, tasks, **options), _identifier(volume_node)
+            )
             if made is not None:
                 self.show(volume_node, made)
         else:
@@ -81,6 +78,7 @@ class SegmentPanel(PagePanel):
                 title,
                 lambda **callbacks: self.logic.segmentInBackground(volume_node, tasks, **options, **callbacks),
                 lambda made: self.show(volume_node, made),
+                about=_identifier(volume_node),
             )
 
     def runs_inside(self, volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
@@ -94,7 +92,7 @@ class SegmentPanel(PagePanel):
     def show(self, volume_node: slicer.vtkMRMLScalarVolumeNode, made: Any) -> None:
         """Show the results of a volume (`SegmentationNodes`)."""
         show_volume(volume_node)
-        self.results.say(summary(made.result))
+        self.results.say(summary(made.result), volume_node)
 
     def update(self) -> None:
         """Buttons can be clicked when they can do their work; otherwise their tooltip says why not."""
@@ -110,3 +108,10 @@ class SegmentPanel(PagePanel):
 
 def _task_name(task: str) -> str:
     return {"headrest": _("headrest"), "metal": _("metal"), "bone": _("bone")}.get(task, task)
+
+
+def _identifier(volume_node: slicer.vtkMRMLScalarVolumeNode) -> str:
+    """What a volume is called in the log: its name may be a patient's."""
+    from DicomAnalysisLib.mrml.hierarchy import identity_of_node
+
+    return identity_of_node(volume_node).series_uid or volume_node.GetID()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 AHEAD = 100
 """Rows that are filled at once: more than any window shows."""
 
-WIDTHS = (110, 150, 130, 60, 80, 55, 60)
+WIDTHS = (120, 150, 140, 66, 80, 58, 70)
 
 
 class SeriesTable:
@@ -83,6 +83,11 @@ class SeriesTable:
         return [self._series[index].identity.series_uid for index in self._rows]
 
     @property
+    def shown_count(self) -> int:
+        """How many rows there are."""
+        return len(self._rows)
+
+    @property
     def current(self) -> str:
         """Series UID of the selected row; empty where none is."""
         row = self.table.currentRow()
@@ -98,25 +103,14 @@ class SeriesTable:
         return self._series[self._rows[row]].identity.series_uid
 
     def _order(self) -> None:
-        column = self._sorted_by
+        column = CELLS[self._sorted_by]
 
-        def key(index: int) -> tuple:
-            cells = self._cells(self._series[index])
-            number = self._series[index].files if column == IMAGES else 0
-            return (number, cells[column].casefold(), *cells)
+        def key(index: int) -> tuple[int, str]:
+            one = self._series[index]
+            return (one.files, "") if column is images else (0, column(one, self._done).casefold())
 
+        self._rows.sort()  # equals stay in the order of the list, whichever way it is sorted
         self._rows.sort(key=key, reverse=self._falling)
-
-    def _cells(self, one: SeriesSummary) -> tuple[str, ...]:
-        who = one.identity
-        study = " ".join(word for word in (one.study_date, one.study_description) if word)
-        number = f"{one.series_number}: " if one.series_number else ""
-        done = self._done.get(who.series_uid)
-        mark = "" if done is None else done or _("yes")
-        return (
-            *(who.patient_id, study, f"{number}{who.series_description}"),
-            *(who.modality, who.body_part, str(one.files), mark),
-        )
 
     def _refill(self, current: str = "") -> None:
         """Show the rows anew; what is seen stays where it is as long as the rows do."""
@@ -146,8 +140,8 @@ class SeriesTable:
             return
         self._filling = True
         for row in missing:
-            uid = self._uid(row)
-            for column, text in enumerate(self._cells(self._series[self._rows[row]])):
+            one, uid = self._series[self._rows[row]], self._uid(row)
+            for column, text in enumerate(cell(one, self._done) for cell in CELLS):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(text)
                 if column == 0:
@@ -171,5 +165,39 @@ class SeriesTable:
         self._activated(self._uid(row))
 
 
-IMAGES = 5
-"""The column that is sorted by number."""
+def date_text(date: str) -> str:
+    """A date as DICOM writes it, as people do: 2015-02-06."""
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}" if len(date) == 8 and date.isdigit() else date
+
+
+def study(one: SeriesSummary, _done: Mapping[str, str]) -> str:
+    """Date and description of the study."""
+    return " ".join(word for word in (date_text(one.study_date), one.study_description) if word)
+
+
+def series(one: SeriesSummary, _done: Mapping[str, str]) -> str:
+    """Number and description of the series."""
+    return ": ".join(word for word in (one.series_number, one.identity.series_description) if word)
+
+
+def images(one: SeriesSummary, _done: Mapping[str, str]) -> str:
+    """How many images there are."""
+    return str(one.files)
+
+
+def done_text(one: SeriesSummary, done: Mapping[str, str]) -> str:
+    """What was segmented, where something was."""
+    what = done.get(one.identity.series_uid)
+    return "" if what is None else what or _("yes")
+
+
+CELLS: tuple[Callable[[SeriesSummary, Mapping[str, str]], str], ...] = (
+    lambda one, _done: one.identity.patient_id,
+    study,
+    series,
+    lambda one, _done: one.identity.modality,
+    lambda one, _done: one.identity.body_part,
+    images,
+    done_text,
+)
+"""What the columns show."""

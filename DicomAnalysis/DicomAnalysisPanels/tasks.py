@@ -60,6 +60,7 @@ class TaskRunner:
         begin: Callable[..., Job],
         on_result: Callable[[Any], None] | None = None,
         on_end: Callable[[], None] | None = None,
+        about: str = "",
     ) -> None:
         """Do work in a child process.
 
@@ -74,8 +75,10 @@ class TaskRunner:
             Given the job's result, once, if it succeeds.
         on_end : callable, optional
             Called when the task has ended, however it did.
+        about : str
+            What it works on, for the log: a UID or node ID, never a name.
         """
-        self._begin(title)
+        self._begin(title, about)
         self._on_result, self._on_end = on_result, on_end or _nothing
         try:
             self.job = begin(onProgress=lambda _job: self._changed(), onDone=self._ended)
@@ -84,9 +87,9 @@ class TaskRunner:
             self._end()
         self._changed()
 
-    def run_here(self, title: str, work: Callable[[], Any]) -> Any:
+    def run_here(self, title: str, work: Callable[[], Any], about: str = "") -> Any:
         """Do short work at once, in this process; returns its value, or None where it failed (the user is told)."""
-        self._begin(title)
+        self._begin(title, about)
         self._changed()
         slicer.app.processEvents()  # buttons are disabled already: what is being done is to be seen
         value = None
@@ -121,12 +124,12 @@ class TaskRunner:
         self.message = message
         self._changed()
 
-    def _begin(self, title: str) -> None:
+    def _begin(self, title: str, about: str) -> None:
         if self.title:
             msg = f"Still busy: {self.title}"
             raise RuntimeError(msg)
         self.title, self.message = title, ""
-        self.log.add(_("Started: {title}").format(title=title))
+        self.log.add(_("Started: {title}").format(title=f"{title} ({about})" if about else title))
 
     def _ended(self, job: Job) -> None:
         if job.failure is None:

@@ -36,7 +36,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         msg = f"Cannot write {path}: {error.strerror or error}. Choose an output folder that can be written."
         raise OutputError(msg) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):  # a file is where the folder should be
+            temporary.unlink(missing_ok=True)
 
 
 def is_temporary(path: Path) -> bool:

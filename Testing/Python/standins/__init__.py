@@ -14,7 +14,7 @@ the subject hierarchy plugins, views and rendering, module discovery, Qt 5. For 
 module's own test class runs in the application.
 """
 
-from .application import application
+from .application import Desktop, FileDialog, application
 from .database import FolderDatabase
 
-__all__ = ["FolderDatabase", "application"]
+__all__ = ["Desktop", "FileDialog", "FolderDatabase", "application"]

@@ -62,10 +62,22 @@ class Proxy:
         name, arguments = signature.rstrip(")").split("(")
         sent = len(arguments.split(",")) if arguments else 0
         taken = min(sent, _accepted(slot, sent))
-        getattr(self.qobject, name).connect(lambda *values: slot(*map(wrap, values[:taken])))
+        getattr(self.qobject, name).connect(_with_arguments(sent, lambda *values: slot(*map(wrap, values[:taken]))))
 
     def findChildren(self, _kind=None):  # noqa: N802
         return [wrap(child) for child in self.qobject.findChildren(QtCore.QObject)]
+
+
+def _with_arguments(count, function):
+    """A function of so many arguments: PySide sends a signal's optional ones to no other."""
+    forms = (
+        lambda: function(),
+        lambda a: function(a),
+        lambda a, b: function(a, b),
+        lambda a, b, c: function(a, b, c),
+        lambda a, b, c, d: function(a, b, c, d),
+    )
+    return forms[count]
 
 
 def _accepted(slot, sent):

@@ -25,12 +25,14 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801
     def __init__(self, parent=None):
         super().__init__(parent)
         self._collapsed = False
+        self.setSizePolicy(QtWidgets.QSizePolicy.Minimum, QtWidgets.QSizePolicy.Preferred)  # as the real one
         self.setContentsMargins(0, HEADER, 0, 0)
         self.clicked.connect(lambda: self._set_collapsed(not self._collapsed))
 
     def _set_collapsed(self, collapsed):
         if collapsed != self._collapsed:
             self._collapsed = collapsed
+            self.setMaximumHeight(HEADER if collapsed else 16777215)
             self._show_contents()
             self.contentsCollapsed.emit(collapsed)
 

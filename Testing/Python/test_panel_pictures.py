@@ -1,0 +1,84 @@
+"""Every page at several widths, with long words in it: nothing is cut. The pictures are for looking at.
+
+pytest Testing/Python/test_panel_pictures.py --basetemp=pictures
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("PySide6", reason="the panel's stand-ins need PySide6-Essentials (extra 'test')")
+
+from database_files import write_database
+from panel_cases import open_panel, run_application
+
+slicer_app = pytest.fixture(run_application)
+opened = pytest.fixture(open_panel)
+
+WIDTHS = (400, 430, 640)
+PAGES = ("segment", "database", "settings")
+LONG = "a name that goes on and on, as they do in some hospitals, until nothing else is left of the line"
+
+
+@pytest.fixture
+def full(opened, tmp_path, monkeypatch):
+    """Everything filled in, with long words."""
+    import slicer
+
+    database = write_database(tmp_path / "database", 60, 7)
+    monkeypatch.setattr(slicer, "dicomDatabase", SimpleNamespace(isOpen=True, databaseFilename=str(database)))
+    opened.node.SetName(LONG)
+    opened.ui.segmentBothButton.click()
+    opened.panel.pages.panels[0].results.say(
+        f"{opened.ui.statusLabel.text}\nPlease look: {LONG}.\nPlease look: {LONG}."
+    )
+    opened.ui.pageTabs.currentIndex = 1
+    opened.ui.checkShownButton.click()
+    opened.ui.outputLineEdit.text = f"/{LONG}"
+    opened.ui.thresholdSpinBox.value = 12345
+    opened.ui.batchLabel.text = f"57 of 60 series: 51 done, 6 failed. Resume does the rest. {LONG}"
+    opened.panel.log.add(f"Started: {LONG}")
+    opened.tasks.say(f"Segment headrest and metal: {LONG}.")
+    progress = SimpleNamespace(value=0.4, stage="preparing the volume", message="1.2.826.0.1.3680043.8.498." + "7" * 30)
+    opened.tasks.title = "Segment 57 series"
+    opened.tasks.job = SimpleNamespace(state="running", progress=progress, remaining_seconds=5000.0)
+    opened.panel.progress.update()
+    yield opened
+    opened.tasks.job = None
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_cut(full, tmp_path, page, width):
+    from PySide6 import QtWidgets
+
+    window = full.panel.parent.qobject
+    window.layout().setContentsMargins(0, 0, 0, 0)
+    full.ui.pageTabs.currentIndex = PAGES.index(page)
+    window.resize(width, 1000)
+    window.show()
+    for _ in range(3):
+        full.app.processEvents()
+    assert window.grab().save(str(tmp_path / f"{page}-{width}.png"))
+    assert window.width() <= width + 1, "the page does not become as narrow as that"
+    for button in window.findChildren(QtWidgets.QPushButton):
+        if button.isVisible():
+            assert button.width() >= button.sizeHint().width(), button.text()
+    for label in window.findChildren(QtWidgets.QLabel):
+        if label.isVisible() and label.text():
+            needed = label.heightForWidth(label.width()) if label.wordWrap() else label.sizeHint().height()
+            assert label.height() >= needed, label.text()
+            assert label.wordWrap() or label.width() >= label.sizeHint().width(), label.text()
+    for box in window.findChildren(QtWidgets.QCheckBox):
+        if box.isVisible():
+            assert box.width() >= box.sizeHint().width(), box.text()
+
+
+def test_tabs_are_read_in_full(opened):
+    tabs = opened.ui.pageTabs.qobject
+    opened.panel.parent.qobject.resize(WIDTHS[0], 800)
+    opened.panel.parent.qobject.show()
+    opened.app.processEvents()
+    assert tabs.tabBar().sizeHint().width() <= tabs.width()
