@@ -17,7 +17,7 @@ from .outcomes import DONE, FAILED, SeriesOutcome
 
 logger = logging.getLogger(__name__)
 
-READ, SEGMENTED = 0.2, 0.5
+READ, SEGMENTED = 0.15, 0.4
 """Shares of a stack's time after which it is read and segmented; the rest goes into writing."""
 
 
@@ -84,7 +84,6 @@ def _read_segment_write(
     work.tell("    segmenting " + ", ".join(options.tasks))
     result = segment(volume, options, lambda share, stage: work.share(READ + (SEGMENTED - READ) * share, stage))
     work.tell("    writing")
-    work.share(SEGMENTED, "writing")
     extra = {"stack": outcome.stack, "stacks": len(series.stacks)}
     written = write_result(
         folder,
@@ -96,6 +95,7 @@ def _read_segment_write(
         stack_number=outcome.stack,
         write_dicom=work.write_dicom,
         extra=extra,
+        progress=lambda share, stage: work.share(SEGMENTED + (1.0 - SEGMENTED) * share, stage),
     )
     return replace(
         outcome,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .. import __version__
@@ -37,6 +37,7 @@ def write_result(
     stack_number: int = 1,
     write_dicom: bool = False,
     extra: Mapping[str, object] | None = None,
+    progress: Callable[[float, str], None] | None = None,
 ) -> dict[str, Path]:
     """Write everything one segmentation leaves behind.
 
@@ -62,6 +63,8 @@ def write_result(
         Also the series without its headrest as DICOM, under ``cleaned-dicom``.
     extra : mapping, optional
         Further keys of ``result.json``.
+    progress : callable, optional
+        Called with the share of the writing that is done, and with what comes next.
 
     Returns
     -------
@@ -79,17 +82,21 @@ def write_result(
     from ..reporting.preview import write_preview
 
     folder = Path(folder)
+    tell = progress or (lambda _share, _stage: None)
+    tell(0.0, "writing segments")
     grid = to_regular_grid(volume)
     remove_result(folder)
     written = {"segmentation": folder / SEGMENTATION}
     _write_masks(written["segmentation"], result, grid)
     headrest = result.segment(HEADREST.name)
     if headrest is not None:
+        tell(0.1, "writing the cleaned volume")
         written["cleaned"] = folder / CLEANED
         planes = grid.image_planes(cleaned_voxels(volume, headrest.mask), volume.padding_values)
         write_volume(written["cleaned"], planes, grid.shape, volume.voxels.dtype, grid.ijk_to_lps)
     written["measurements"] = folder / MEASUREMENTS
     write_measurements(written["measurements"], volume.identity, result)
+    tell(0.6, "drawing")
     written["preview"] = folder / PREVIEW
     write_preview(written["preview"], volume, result, all_warnings(volume, result, grid))
     if masks_png:
@@ -97,6 +104,7 @@ def write_result(
         write_mask_pictures(written["masks"], volume, result)
     objects = DicomObjects()
     if stack is not None:
+        tell(0.7, "writing DICOM")
         objects = write_dicom_objects(folder, stack, volume, result, stack_number=stack_number, cleaned=write_dicom)
         written |= objects.files
     written["result"] = folder / RESULT
