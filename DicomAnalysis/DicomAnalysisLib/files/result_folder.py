@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from .. import __version__
 from ..dicom.stacks import Stack
 from ..errors import OutputError
@@ -92,8 +94,7 @@ def write_result(
     if headrest is not None:
         tell(0.1, "writing the cleaned volume")
         written["cleaned"] = folder / CLEANED
-        planes = grid.image_planes(cleaned_voxels(volume, headrest.mask), volume.padding_values)
-        write_volume(written["cleaned"], planes, grid.shape, volume.voxels.dtype, grid.ijk_to_lps)
+        _write_cleaned(written["cleaned"], volume, headrest.mask, grid)
     written["measurements"] = folder / MEASUREMENTS
     write_measurements(written["measurements"], volume.identity, result)
     tell(0.6, "drawing")
@@ -114,6 +115,11 @@ def write_result(
     document["files"] = {name: path.name for name, path in written.items()}
     write_text(written["result"], json_text(document))
     return written
+
+
+def _write_cleaned(path: Path, volume: Volume, headrest: np.ndarray, grid: RegularGrid) -> None:
+    planes = grid.image_planes(cleaned_voxels(volume, headrest), volume.padding_values)
+    write_volume(path, planes, grid.shape, volume.voxels.dtype, grid.ijk_to_lps)
 
 
 def _write_masks(path: Path, result: SegmentationResult, grid: RegularGrid) -> None:
