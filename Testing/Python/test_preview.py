@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from DicomAnalysisLib.reporting.info import describe
@@ -147,6 +149,17 @@ def test_hostile_identifiers_are_drawn_harmlessly():
     volume = acquire([1, 0, 0], [0, 1, 0], gaps=40.0)
     odd = Volume(volume.voxels, volume.geometry, SeriesIdentity("../\x00\x1b[31m\ud800" + "é" * 500))
     assert draw_preview(odd, result_of(odd)).size[0] < 3000
+
+
+def test_the_longest_identifier_fits_into_the_narrowest_picture():
+    """64 digits, the most that DICOM allows, beside a single slice: cut off nowhere, written over nothing."""
+    volume = acquire(*ORIENTATIONS["axial"], gaps=np.array([5.0]))
+    named = replace(volume, identity=SeriesIdentity("8" * 64))
+    plain, long = (np.asarray(draw_preview(v, result_of(v)).convert("L"), int) for v in (volume, named))
+    rows, columns = np.nonzero(plain != long)
+    assert (plain[:32, 200:] == plain[0, 0]).all(), "nothing else stands in the identifier's line"
+    assert rows.max() < 32, "the line of facts below is as it was"
+    assert columns.max() < plain.shape[1] - 8
 
 
 def test_plot_of_slice_maxima(tmp_path):

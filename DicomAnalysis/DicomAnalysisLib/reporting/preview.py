@@ -164,7 +164,7 @@ def _write_facts(draw: ImageDraw.ImageDraw, volume: Volume, width: int) -> None:
     facts.append(f"window: level {LEVEL_HU} HU, width {WIDTH_HU} HU")
     draw.text((GAP, 8), f"Series {_printable(volume.identity.series_uid) or '(no UID)'}", fill=_TEXT, font=_font(20))
     draw.text((GAP, 36), "   ".join(facts), fill=_FAINT, font=_font(16))
-    draw.text((width - GAP, 8), "DicomAnalysis", fill=_FAINT, font=_font(16), anchor="ra")
+    draw.text((width - GAP, 36), "DicomAnalysis", fill=_FAINT, font=_font(16), anchor="ra")
 
 
 def _write_legend(draw: ImageDraw.ImageDraw, result: SegmentationResult, warnings: int, width: int, y: int) -> None:
