@@ -210,6 +210,8 @@ def test_extension_description_is_what_the_index_reads() -> None:
             assert (REPOSITORY / url.partition("/main/")[2]).is_file(), url
     index = json.loads((REPOSITORY / "Resources" / "DicomAnalysis.json").read_text(encoding="utf-8"))
     assert index["category"] == re.search(r'EXTENSION_CATEGORY "([^"]+)"', cmake)[1]
+    depends = re.search(r'EXTENSION_DEPENDS "([^"]+)"', cmake)[1]
+    assert index["build_dependencies"] == ([] if depends == "NA" else depends.split())
     assert index["scm_url"].removesuffix(".git") == re.search(r'EXTENSION_HOMEPAGE "([^"]+)"', cmake)[1]
 
 
@@ -218,3 +220,20 @@ def test_icons_are_128_pixels_square(icon: str) -> None:
     data = (REPOSITORY / icon).read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", data[16:24]) == (128, 128)
+
+
+@pytest.mark.parametrize("page", ["README.md", "Documentation/tutorial.md"])
+def test_pages_point_to_what_is_there(page: str) -> None:
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if "://" not in target:
+            assert ((REPOSITORY / page).parent / target).is_file(), target
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
+    init = (LIBRARY / "__init__.py").read_text(encoding="utf-8")
+    version = re.search(r'__version__ = "([^"]+)"', init)[1]
+    assert f"\nversion: {version}\n" in citation
+    assert f"Version {version}." in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert "\nlicense: Apache-2.0\n" in citation
