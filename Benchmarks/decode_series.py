@@ -74,7 +74,6 @@ def write_compressed(source: Path, folder: Path, name: str) -> None:
 
 def measure(reader: str, folder: Path) -> dict:
     """Time one reader once in this process and say what it read."""
-    import DicomAnalysisLib.dicom.reader
     import fresh_process
     import read_series
     import SimpleITK  # noqa: F401
