@@ -63,7 +63,11 @@ class BackgroundJob:
         self._finish, self._on_progress, self._on_done = finish or (lambda value: value), on_progress, on_done
         self._over = False
         self._process = (new_process or JobProcess)(
-            job, on_progress=self._progressed, on_series=on_series, on_done=self._ended
+            job,
+            on_progress=self._progressed,
+            on_series=on_series,
+            on_done=self._ended,
+            temporary=getattr(slicer.app, "temporaryPath", None) or None,  # as set in the application's settings
         )
         self._timer = timer or _qt_timer()
         self._timer.setInterval(POLL_MS)

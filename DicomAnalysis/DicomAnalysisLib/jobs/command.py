@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..dicom.decoding.interpreter import find_interpreter
 from ..errors import UsageError
 
 LIBRARY_PARENT = Path(__file__).resolve().parents[2]
@@ -20,27 +19,14 @@ _START = (
 
 
 def find_python() -> str:
-    """The interpreter that runs this library outside the application.
-
-    Inside Slicer ``sys.executable`` is not Python; ``PythonSlicer``, a launcher that sets the paths
-    to Slicer's packages and then starts Python, is on the application's PATH.
+    """The interpreter that runs this library outside the application (see `dicom.decoding.interpreter`).
 
     Raises
     ------
     UsageError
         If there is none.
     """
-    executable = sys.executable or ""
-    if Path(executable).name.lower().startswith("python"):
-        return executable
-    name = "PythonSlicer.exe" if os.name == "nt" else "PythonSlicer"
-    near = [
-        folder / name
-        for base in (os.environ.get("SLICER_HOME"), Path(executable).parent)
-        if base
-        for folder in (Path(base), Path(base) / "bin", Path(base).parent)
-    ]
-    found = shutil.which("PythonSlicer") or next((str(path) for path in near if path.is_file()), None)
+    found = find_interpreter()
     if found is None:
         msg = "PythonSlicer, which runs long tasks beside the application, was not found; reinstall Slicer."
         raise UsageError(msg)
