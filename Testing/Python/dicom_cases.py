@@ -10,13 +10,18 @@ import numpy as np
 import pydicom
 import pytest
 import series_variants
+from DicomAnalysisLib.dicom.pixels import read_stored
 from DicomAnalysisLib.dicom.reader import read_stack
+from DicomAnalysisLib.dicom.series import series_from_files
 from DicomAnalysisLib.dicom.sources import open_source
 from DicomAnalysisLib.dicom.stacks import Stack
+from DicomAnalysisLib.dicom.writing.derived import CleanedSeries
+from DicomAnalysisLib.dicom.writing.origin import origin_of
 from DicomAnalysisLib.segmentation.result import Piece, Segment
 from DicomAnalysisLib.segments import HEADREST, METAL
 from DicomAnalysisLib.volume import Volume
 
+AIR_HU = -1000
 GEOMETRIES = {
     "regular": series_variants.plain,
     "tilted": series_variants.tilted,
@@ -87,3 +92,36 @@ def dcmqi(program: str, *arguments: str) -> None:
         pytest.skip(f"needs {program} of dcmqi (pip install dcmqi; Linux only), which is not installed")
     done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def clean(stack, volume, mask, folder: Path) -> CleanedSeries:
+    folder.mkdir(exist_ok=True)
+    series = CleanedSeries(origin_of(stack, volume), volume.voxels, mask)
+    series.write(folder)
+    return series
+
+
+def some_mask(volume) -> np.ndarray:
+    """Different on every slice, none on the first of several."""
+    mask = np.zeros(volume.shape, bool)
+    for k in range(min(1, len(mask) - 1), len(mask)):
+        mask[k, -4:, 1 : 4 + k % 3] = True
+    return mask
+
+
+def assert_only_the_mask_changed(stack, volume, mask, folder: Path) -> None:
+    """Compare stored values of source and result slice by slice, and the place of every slice."""
+    origin = origin_of(stack, volume)
+    (series,), problems = series_from_files(sorted(folder.glob("*.dcm")))
+    assert not problems
+    (result,) = series.stacks
+    assert len(result) == len(origin.slices)
+    for k, ((before, m), (after, n)) in enumerate(zip(origin.slices, result.slices, strict=True)):
+        frame, source = after.frames[n - 1], before.frames[m - 1]
+        was = np.rint((volume.voxels[k].astype(float) - source.intercept) / source.slope).astype(np.int64)
+        now = read_stored(after, n).astype(np.int64)
+        np.testing.assert_array_equal(now[~mask[k]], was[~mask[k]])
+        assert (frame.slope, frame.intercept) == (source.slope, source.intercept)
+        assert np.abs(now[mask[k]] * frame.slope + frame.intercept - AIR_HU).max(initial=0) <= abs(frame.slope) / 2
+        assert (frame.position, frame.spacing) == (source.position, source.spacing)
+        np.testing.assert_allclose(frame.orientation, source.orientation, atol=1e-6)

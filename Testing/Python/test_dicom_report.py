@@ -81,8 +81,8 @@ def test_each_piece_is_at_its_centroid_in_the_sources_frame_of_reference(written
     np.testing.assert_allclose(np.ravel(surface.graphic_data[0]), [-right, -anterior, superior])
     assert surface.frame_of_reference_uid == volume.identity.frame_of_reference_uid
     assert numbers(group)["Volume", ""] == (piece.volume_ml, "ml")
-    (location,) = group.get_qualitative_evaluations()
-    assert location.value.meaning == "At the skin"
+    said = {item.name.meaning: item.value.meaning for item in group.get_qualitative_evaluations()}
+    assert said["Location relative to the body"] == "At the skin"
 
 
 def test_evidence_names_the_segmentation_and_every_source_image(written):

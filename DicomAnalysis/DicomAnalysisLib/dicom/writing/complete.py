@@ -162,7 +162,7 @@ def _complete_lossy(dataset: Dataset, entry: Slice) -> None:
     if not instance.facts.is_lossy:
         return
     dataset.LossyImageCompression = "01"
-    if syntax not in LOSSY:
+    if syntax not in LOSSY and syntax != "1.2.840.10008.1.2.4.91":  # it was compressed before, and how is not known
         return
     if not dataset.get("LossyImageCompressionMethod"):
         dataset.LossyImageCompressionMethod = _METHODS.get(syntax, _JPEG)

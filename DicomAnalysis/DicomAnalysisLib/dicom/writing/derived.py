@@ -44,7 +44,16 @@ from .identifiers import (
 from .origin import Origin, read_repaired
 from .references import SOURCE_IMAGE, code_item
 from .saving import MAX_PIXEL_BYTES, save_with_pixels
-from .stored import Air, air_of, drop_overlay_in_pixels, frame_bytes, has_overlay_in_pixels, native_words, output_format
+from .stored import (
+    Air,
+    air_of,
+    drop_overlay_in_pixels,
+    frame_bytes,
+    has_overlay_in_pixels,
+    is_copied,
+    native_words,
+    output_format,
+)
 
 VOLUME_EDITING = Code("113077", "DCM", "Volume editing")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
@@ -125,15 +134,14 @@ class CleanedSeries:
         slices = [self._origin.slices[k] for k in members]
         instance = slices[0][0]
         header = read_repaired(slices[0])
-        overlay = has_overlay_in_pixels(header) and not instance.is_encapsulated
-        if instance.is_encapsulated:
+        overlay = has_overlay_in_pixels(header) and is_copied(instance)
+        if not is_copied(instance):
             drop_overlay_in_pixels(header)
         if header.get("PixelPresentation") in ("COLOR", "TRUE_COLOR"):
             msg = f"{instance.path} is a colour map of derived values, in which air has no value of its own."
             raise UnfitSourceError(msg)
-        read = read_stored if instance.is_encapsulated else native_words
-        first = read(instance, slices[0][1])
-        pixels = output_format(instance, *self._ends(members), first if instance.is_encapsulated else None)
+        read = native_words if is_copied(instance) else read_stored
+        pixels = output_format(instance, *self._ends(members))
         if pixels.frame_bytes * len(slices) > MAX_PIXEL_BYTES:
             msg = f"{instance.path} holds more than 4 GB of pixels, which one uncompressed file cannot."
             raise UnfitSourceError(msg)
@@ -142,8 +150,8 @@ class CleanedSeries:
         describe_pixels(header, pixels)
         airs = [air_of(pixels, instance.frames[n - 1], padding) for _, n in slices]
         frames = (
-            frame_bytes(read(instance, n) if place else first, pixels, self._mask[k], air, overlay)
-            for place, ((_, n), k, air) in enumerate(zip(slices, members, airs, strict=True))
+            frame_bytes(read(instance, n), pixels, self._mask[k], air, overlay)
+            for (_, n), k, air in zip(slices, members, airs, strict=True)
         )
         save_with_pixels(header, path, frames, pixels.frame_bytes, len(slices))
         return [air for air, k in zip(airs, members, strict=True) if self._mask[k].any()]

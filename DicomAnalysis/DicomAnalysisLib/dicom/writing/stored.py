@@ -13,6 +13,8 @@ from ..frames import Frame
 from ..instance import Instance
 from ..pixels import read_encoded
 
+MIN_BITS_STORED = 12
+
 
 @dataclass(frozen=True)
 class Air:
@@ -58,28 +60,41 @@ def air_of(pixels: PixelFormat, frame: Frame, padding: tuple[int, int] | None) -
     return Air(stored, stored * frame.slope + frame.intercept)
 
 
-def output_format(instance: Instance, low: int, high: int, sample: np.ndarray | None) -> PixelFormat:
+def is_copied(instance: Instance) -> bool:
+    """Whether the words of an instance are copied bit for bit.
+
+    Compressed ones have to be decoded; and a CT image has 16 bits allocated and 12 to 16 of them stored
+    (PS3.3 C.8.2.1), so that values laid out otherwise are written as the same numbers in that layout.
+    """
+    pixels = instance.pixels
+    return not instance.is_encapsulated and pixels.bits_allocated == 16 and pixels.bits_stored >= MIN_BITS_STORED
+
+
+def output_format(instance: Instance, low: int, high: int) -> PixelFormat:
     """How the frames of an instance are stored when they are written uncompressed.
 
     Parameters
     ----------
     instance : Instance
     low, high : int
-        Lowest and highest stored value that must fit.
-    sample : array or None
-        A decoded frame of a compressed instance: its codestream, not the header, decides on size and sign.
+        Lowest and highest stored value: what is decoded may need another sign or more bits than the
+        header states, for there the codestream decides.
     """
     stated = instance.pixels
-    if sample is None:
+    if is_copied(instance):
         return replace(stated, big_endian=False)
-    allocated = sample.itemsize * 8
-    bits = min(stated.bits_stored, allocated)
-    for signed, count in ((stated.signed, bits), (stated.signed, allocated), (not stated.signed, allocated)):
+    for signed, allocated, bits in (
+        (stated.signed, 16, max(stated.bits_stored, MIN_BITS_STORED)),
+        (stated.signed, 16, 16),
+        (not stated.signed, 16, 16),
+        (stated.signed, 32, 32),
+        (not stated.signed, 32, 32),
+    ):
         choice = replace(
-            stated, bits_allocated=allocated, bits_stored=count, high_bit=count - 1, signed=signed, big_endian=False
+            stated, bits_allocated=allocated, bits_stored=bits, high_bit=bits - 1, signed=signed, big_endian=False
         )
         ends = value_range(choice)
-        if ends[0] <= low and high <= ends[1]:
+        if bits <= allocated and ends[0] <= low and high <= ends[1]:
             break
     return choice
 
