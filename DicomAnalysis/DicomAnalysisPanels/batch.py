@@ -44,6 +44,7 @@ class BatchPanel:
         self._request: BatchRequest | None = None
         self._looked_at: str | None = None
         self._checked: tuple[str, ...] = ()
+        self._running = False
         self._ended: dict[str, str] = {}  # of the batch that runs: series and what became of it
         self.purposes = (
             (ui.batchHeadrestButton, _("Find the headrest, table and pads in every checked series."), ("headrest",)),
@@ -88,7 +89,7 @@ class BatchPanel:
 
     def look_where_changed(self) -> None:
         """See what the output folder holds if it is another one."""
-        if self._looked_at != self.folder and not self._ended:
+        if self._looked_at != self.folder and not self._running:
             self.look()
 
     def browse(self) -> None:
@@ -128,6 +129,8 @@ class BatchPanel:
         reason = busy or ("" if checked else _("Check at least one series in the list.")) or no_folder
         for button, purpose, _tasks in self.purposes:
             enable(button, purpose, reason)
+        enable(self.ui.outputLineEdit, _("Every series gets a folder of its own in it."), busy)
+        enable(self.ui.browseButton, _("Choose the output folder."), busy)
         left = self._left()
         resume_reason = busy or no_folder or left[1]
         self.ui.resumeButton.text = _("Resume ({left} left)").format(left=left[0]) if left[0] else _("Resume")
@@ -158,7 +161,7 @@ class BatchPanel:
 
     def _run(self, title: str, begin: Callable[..., Any], uids: Sequence[str]) -> None:
         count = len(uids)
-        self._ended = {}
+        self._running, self._ended = True, {}
         self._say(self._so_far(count))
 
         def begin_watched(**callbacks: Any) -> Any:
@@ -203,7 +206,7 @@ class BatchPanel:
         if ended < count:
             text += " " + _("Resume does the rest.")
         self._say(text)
-        self._ended = {}
+        self._running, self._ended = False, {}
         self.look()
         self._changed()
 

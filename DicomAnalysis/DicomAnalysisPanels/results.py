@@ -36,6 +36,7 @@ class ResultsPanel:
         self._volume_node = volume_node
         self._layout = ResultLayout()
         self._texts: dict[str, str] = {}
+        self._shown_id = ""  # the volume that the views show results of
         ui.showTableButton.connect("clicked(bool)", self.show_table)
         ui.showPlotButton.connect("clicked(bool)", self.show_plot)
         ui.show3DButton.connect("clicked(bool)", self.show_3d)
@@ -71,13 +72,18 @@ class ResultsPanel:
         cleaned = self.logic.results(self._volume_node()).cleanedVolumeNode
         show_volume(cleaned if self.ui.compareButton.checked else self._volume_node())
 
+    def show_original(self, volume_node: Any) -> None:
+        """Put a volume, not its cleaned copy, behind its segments in the slice views."""
+        self.ui.compareButton.checked = False
+        if volume_node is not None:
+            show_volume(volume_node)
+
     def undo(self) -> None:
         """Button *Undo*: the scene as it was before the last result."""
         self.logic.undo()
         self.say(_("The last result was taken back."))
         self.shared.log.add(_("The last result was taken back."))
-        if self._volume_node() is not None:
-            show_volume(self._volume_node())
+        self.show_original(self._volume_node())
 
     def say(self, text: str, volume_node: Any = None) -> None:
         """Show a message about a volume (the chosen one by default) for as long as that one is chosen."""
@@ -128,8 +134,21 @@ class ResultsPanel:
         ui.show3DButton.checked = bool(results.segmentationNode) and is_in_3d(results.segmentationNode)
         if not results.cleanedVolumeNode:
             ui.compareButton.checked = False
-        if not results.tableNode and ui.showTableButton.checked:
+        self._follow(volume_node, results.tableNode)
+
+    def _follow(self, volume_node: Any, table_node: Any) -> None:
+        """Another volume was chosen, or the table is gone: table and plot that are shown must not be another's."""
+        ui, volume_id = self.ui, volume_node.GetID() if volume_node is not None else ""
+        other, self._shown_id = volume_id != self._shown_id, volume_id
+        if other:
+            ui.compareButton.checked = False
+        if ui.showTableButton.checked and table_node is None:
             ui.showTableButton.checked = False
+            self._arrange()
+        elif ui.showTableButton.checked and other:
+            show_in_table_view(table_node)
+        if ui.showPlotButton.checked and other:
+            ui.showPlotButton.checked = False
             self._arrange()
 
     def _arrange(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def register_sample_data(load: Callable[[str], object], icons: Path | str) -> No
     icons : path
         The folder of the pictures.
     """
+    if importlib.util.find_spec("SampleData") is None:
+        return  # an application made from Slicer may lack the module
     import SampleData
 
     known = {source.sampleName for source in SampleData.SampleDataLogic.sampleDataSourcesByCategory(CATEGORY)}

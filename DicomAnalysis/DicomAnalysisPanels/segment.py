@@ -11,7 +11,6 @@ from .buttons import enable, why_busy, why_not
 from .pages import PagePanel, Shared
 from .parameters import RunPlace, threshold_hu
 from .results import ResultsPanel, summary
-from .views import show_volume
 
 SMALL_VOXELS = 4_000_000
 """Volumes up to this size are segmented inside Slicer: that takes less time than starting a process."""
@@ -91,7 +90,7 @@ class SegmentPanel(PagePanel):
 
     def show(self, volume_node: slicer.vtkMRMLScalarVolumeNode, made: Any) -> None:
         """Show the results of a volume (`SegmentationNodes`)."""
-        show_volume(volume_node)
+        self.results.show_original(volume_node)
         self.results.say(summary(made.result), volume_node)
 
     def update(self) -> None:

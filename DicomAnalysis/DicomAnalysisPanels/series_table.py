@@ -52,6 +52,8 @@ class SeriesTable:
         table.verticalScrollBar().connect("valueChanged(int)", self._fill)
         header = table.horizontalHeader()
         header.setSectionsClickable(True)
+        header.setSortIndicatorShown(True)
+        header.setSortIndicator(0, qt.Qt.AscendingOrder)
         header.connect("sectionClicked(int)", self.sort)
 
     def set_series(self, series: Sequence[SeriesSummary]) -> None:
@@ -74,6 +76,8 @@ class SeriesTable:
         current = self.current
         self._falling = not self._falling if column == self._sorted_by else False
         self._sorted_by = column
+        order = qt.Qt.DescendingOrder if self._falling else qt.Qt.AscendingOrder
+        self.table.horizontalHeader().setSortIndicator(column, order)
         self._order()
         self._refill(current)
 

@@ -237,6 +237,7 @@ class TestBatch:
         few.ui.regionSelector.currentIndex = 2
         few.ui.batchBothButton.click()
         assert "Wait until" in few.ui.loadButton.toolTip
+        assert not few.ui.outputLineEdit.enabled
         values = set()
         until(few.app, lambda: values.add(few.ui.progressBar.value) or not few.tasks.title)
         assert few.tasks.message == ""
@@ -314,6 +315,16 @@ class TestBatch:
         finish(few)
         assert few.ui.batchLabel.text == "2 of 2 series: 2 done."
         assert all((other / one / "result.json").is_file() for one in small_series.uids[:2])
+
+    def test_a_batch_goes_on_when_the_scene_is_closed(self, few, small_series):
+        few.ui.filterLineEdit.text = small_series.uids[0]
+        few.ui.checkShownButton.click()
+        few.ui.batchMetalButton.click()
+        few.scene.Clear(False)
+        assert few.ui.outputLineEdit.text == ""
+        finish(few)
+        assert (few.output / small_series.uids[0] / "result.json").is_file()
+        assert few.ui.batchLabel.text == "1 of 1 series: 1 done."
 
     def test_a_folder_that_cannot_be_written_is_a_message(self, few, tmp_path):
         (tmp_path / "file").write_text("")

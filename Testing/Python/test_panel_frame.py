@@ -32,24 +32,6 @@ def bound_names():
     return found
 
 
-class TestOwnTest:
-    def test_the_modules_own_test_passes(self, slicer_app):
-        from DicomAnalysis import DicomAnalysisTest
-
-        DicomAnalysisTest().runTest()
-
-    def test_its_part_about_the_database_passes_on_files(self, slicer_app, tmp_path):
-        """In the application the same is done with a database of Slicer's own."""
-        from DicomAnalysisLib.phantom import write_dicom_series
-
-        from DicomAnalysis import DicomAnalysisTest
-
-        test = DicomAnalysisTest()
-        test.setUp()
-        write_dicom_series(test.phantom.volume, tmp_path)
-        test.checkDatabase(FolderDatabase(tmp_path))
-
-
 class TestPages:
     def test_every_page_has_its_tab(self, opened):
         tabs = opened.ui.pageTabs

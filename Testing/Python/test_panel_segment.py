@@ -289,8 +289,24 @@ class TestResults:
         other = volume_to_node(opened.scene, head_phantom().volume, "Other")
         opened.ui.inputSelector.setCurrentNode(other)
         assert not opened.ui.showTableButton.enabled
+        assert opened.ui.statusLabel.text == ""
+        opened.ui.segmentMetalButton.click()
+        opened.ui.showTableButton.click()
+        opened.ui.showPlotButton.click()
         opened.ui.inputSelector.setCurrentNode(opened.node)
         assert opened.ui.showTableButton.enabled
+        assert "Headrest: " in opened.ui.statusLabel.text
+        shown = opened.app.applicationLogic().GetSelectionNode().GetActiveTableID()
+        assert shown == opened.logic.results(opened.node).tableNode.GetID()
+        assert not opened.ui.showPlotButton.checked
+
+    def test_a_new_result_is_shown_on_the_original(self, opened):
+        composite = opened.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+        opened.ui.segmentHeadrestButton.click()
+        opened.ui.compareButton.click()
+        opened.ui.segmentMetalButton.click()
+        assert composite.GetBackgroundVolumeID() == opened.node.GetID()
+        assert not opened.ui.compareButton.checked
 
 
 def _lives(pid):
