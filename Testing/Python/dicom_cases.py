@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,9 +90,11 @@ def validator_errors(path: Path) -> list[str]:
 
 def dcmqi(program: str, *arguments: str) -> None:
     """Run a program of dcmqi, with which Slicer reads SEG and SR; skips where it is not installed."""
-    if shutil.which(program) is None:
+    # Beside the interpreter that runs the tests, whose folder need not be on the path.
+    tool = shutil.which(program, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if tool is None:
         pytest.skip(f"needs {program} of dcmqi (pip install dcmqi; Linux only), which is not installed")
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([tool, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -67,7 +67,7 @@ def completed(dataset: Dataset, entry: Slice, frame_of_reference_uid: str) -> Da
     for keyword in TYPE_2 + (TYPE_2_SINGLE_FRAME if single else ()):
         if keyword not in dataset:
             dataset.add_new(tag_for_keyword(keyword), dictionary_VR(keyword), None)
-    _complete_laterality(dataset, single)
+    _complete_laterality(dataset)
     if dataset.PatientSex not in ("M", "F", "O"):
         dataset.PatientSex = None
     if not dataset.get("SOPClassUID"):
@@ -88,19 +88,25 @@ def completed(dataset: Dataset, entry: Slice, frame_of_reference_uid: str) -> Da
     return dataset
 
 
-def _complete_laterality(dataset: Dataset, single: bool) -> None:
+def _complete_laterality(dataset: Dataset) -> None:
     """Laterality is demanded of a body part that may be a paired one, and not allowed otherwise (PS3.3 C.7.3.1)."""
-    if not single or dataset.get("BodyPartExamined") in UNPAIRED or dataset.get("ImageLaterality"):
+    groups = [*(dataset.get("SharedFunctionalGroupsSequence") or []), *_per_frame(dataset)]
+    anatomy = [item for group in groups for item in group.get("FrameAnatomySequence") or []]
+    is_stated = dataset.get("ImageLaterality") or any(item.get("FrameLaterality") for item in anatomy)
+    if is_stated or dataset.get("BodyPartExamined") in UNPAIRED:
         dataset.pop("Laterality", None)
     else:
         dataset.setdefault("Laterality", None)
 
 
+def _per_frame(dataset: Dataset) -> list[Dataset]:
+    return list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
+
+
 def _complete_groups(dataset: Dataset) -> None:
     """What functional groups demand or may not hold (PS3.3 C.7.6.16, C.8.15.3)."""
     dataset.ContentDate, dataset.ContentTime = content_moment(dataset)
-    groups = [*(dataset.get("SharedFunctionalGroupsSequence") or []), *dataset.PerFrameFunctionalGroupsSequence]
-    for group in groups:
+    for group in (*(dataset.get("SharedFunctionalGroupsSequence") or []), *_per_frame(dataset)):
         if "ReferencedImageEvidenceSequence" not in dataset:
             group.pop("ReferencedImageSequence", None)  # to which series they belong is not known
         for item in group.get("PixelValueTransformationSequence") or []:
