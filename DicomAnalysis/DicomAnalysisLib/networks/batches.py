@@ -116,6 +116,8 @@ class _Epoch:
 
 
 def _by_processes(samples: _Epoch, parts: list[list[int]], workers: int) -> Iterator[Batch]:
+    import torch
     from torch.utils.data import DataLoader
 
-    yield from DataLoader(samples, batch_sampler=parts, num_workers=workers)
+    own = torch.Generator()  # else the loader draws from the one that dropout draws from
+    yield from DataLoader(samples, batch_sampler=parts, num_workers=workers, generator=own)

@@ -67,7 +67,7 @@ class FitOptions:
     classes : int
         With the background.
     minutes : float or None
-        No epoch is begun after this time.
+        After this time no further epoch is begun.
     tensorboard : bool
         Also write logs for TensorBoard.
     workers : int

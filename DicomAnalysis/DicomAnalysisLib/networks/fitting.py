@@ -134,8 +134,8 @@ class _Run:
 
     def to_the_end(self, report: Report, cancelled: Callable[[], bool], pictures: EpochPictures) -> FitResult:
         """Do the epochs that are left."""
-        begun = time.monotonic()
-        while not (stopped := self._why_stop(time.monotonic() - begun)):
+        begun, earlier = time.monotonic(), len(self.history)
+        while not (stopped := self._why_stop(time.monotonic() - begun, earlier)):
             record = self._epoch(report, cancelled)
             pictures.add(record, self.trainer.predict)
             self._save()
@@ -154,13 +154,14 @@ class _Run:
             warnings,
         )
 
-    def _why_stop(self, seconds: float) -> str:
+    def _why_stop(self, seconds: float, earlier: int) -> str:
+        """`seconds` have passed since this call began with `earlier` epochs; it does at least one."""
         if len(self.history) >= self.options.epochs:
             return "epochs"
         if self.history and len(self.history) - self._best_record().epoch >= self.options.patience:
             return "patience"
         limit = self.options.minutes
-        return "minutes" if self.history and limit is not None and seconds >= 60 * limit else ""
+        return "minutes" if len(self.history) > earlier and limit is not None and seconds >= 60 * limit else ""
 
     def _epoch(self, report: Report, cancelled: Callable[[], bool]) -> EpochRecord:
         start, number = time.monotonic(), len(self.history)
