@@ -37,3 +37,7 @@ class TaskError(DicomAnalysisError):
 
 class OutputError(DicomAnalysisError):
     """A result cannot be written where it was asked for."""
+
+
+class ModelError(DicomAnalysisError):
+    """A model's file is missing, changed, or holds what this program does not run."""
