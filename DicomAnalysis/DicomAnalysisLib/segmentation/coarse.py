@@ -110,6 +110,12 @@ class CoarseGrid:
         tall = _interpolate(mask.astype(np.uint16), self.factor, 0, self.rows)[row_range]
         return _interpolate(tall, self.factor, 1, self.columns) > 2 * self.factor**2
 
+    def interpolate(self, plane: np.ndarray) -> np.ndarray:
+        """One layer of whole numbers (int32) at full resolution, linear, times ``4 * factor ** 2`` (or 1 for 1)."""
+        if self.factor == 1:
+            return plane.copy()
+        return _interpolate(_interpolate(plane, self.factor, 0, self.rows), self.factor, 1, self.columns)
+
     def repeat(self, mask: np.ndarray) -> np.ndarray:
         """One layer at full resolution in the plane, every pixel as its block."""
         wide = np.repeat(mask, self.factor, axis=1)[:, : self.columns]

@@ -97,7 +97,7 @@ def draw(
     out : array of bool, shape (k, j, i)
         Filled and returned.
     """
-    border_level = levels.air + 0.75 * (levels.support - levels.air)
+    level = border_level(levels)
     out[...] = False
     # Interpolated, `near` and the guard add up to at most one: above one half they cannot overlap.
     near = morph.dilate(support.region, 1) & ~support.guard
@@ -106,9 +106,14 @@ def draw(
         border = grid.refine(near[layer], rows)
         inner = grid.repeat(support.core[layer])[rows]
         for k in grid.layer_slices(layer):
-            np.logical_and(border, voxels[k, rows] > border_level, out=out[k, rows])
+            np.logical_and(border, voxels[k, rows] > level, out=out[k, rows])
             out[k, rows] |= inner
     return out
+
+
+def border_level(levels: BodyThresholds) -> float:
+    """HU above which a voxel at the support's surface counts."""
+    return levels.air + 0.75 * (levels.support - levels.air)
 
 
 def _row_range(mask: np.ndarray, grid: CoarseGrid) -> slice:

@@ -27,6 +27,9 @@ class SegmentationOptions:
         ``auto``, ``classical`` or ``network``; ``auto``, ``cpu``, ``cuda`` or ``mps``.
     metal_threshold_hu : float or None
         A threshold of the user's own, above 0 HU; None derives it from the data.
+    models : tuple of str
+        Networks of the user's own: model folders, or names of shipped ones. Each is for the task its
+        manifest names; for other tasks the shipped ones are used.
 
     Raises
     ------
@@ -39,9 +42,11 @@ class SegmentationOptions:
     method: str = "auto"
     device: str = "auto"
     metal_threshold_hu: float | None = None
+    models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tasks", tuple(dict.fromkeys(self.tasks)))
+        object.__setattr__(self, "models", tuple(map(str, self.models)))
         for task in self.tasks:
             _require(task, TASKS, "task")
         if not self.tasks:
@@ -56,16 +61,17 @@ class SegmentationOptions:
 
 
 def require_available(options: SegmentationOptions) -> None:
-    """Refuse what this version cannot do.
+    """Refuse what cannot be had here, before anything is read.
 
     Raises
     ------
     UsageError
-        If `method` is ``network``, which needs weights that are not shipped.
+        If `method` is ``network`` and packages, model or device are missing.
     """
     if options.method == "network":
-        msg = "No trained network is installed; use --method auto or classical."
-        raise UsageError(msg)
+        from .network.use import require_network
+
+        require_network(options)
 
 
 def _require(value: str, allowed: tuple[str, ...], what: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 
@@ -11,20 +10,17 @@ from ..errors import TaskError
 from ..segments import BONE, HEADREST, METAL
 from ..volume import Volume
 from . import morphology as morph
-from .body import Separation, separate
+from .analysis import Analysis, Progress
 from .bone import segment_bone
-from .coarse import CoarseGrid
-from .frame import StackFrame
 from .headrest import draw, support_region
 from .measure import measure_mask, measure_piece
-from .metal import SEED_HU, Candidates, MetalThreshold, location, metal_pieces, metal_threshold
+from .metal import location, metal_pieces, metal_threshold
+from .network.fusion import draw_headrest
 from .options import SegmentationOptions, require_available
 from .result import Segment, SegmentationResult
-from .thresholds import HIGHEST_HU, BodyThresholds, body_thresholds
 
 SKIN_MM = 3.0
 """Metal within this of the surface, on either side, lies at the skin."""
-Progress = Callable[[float, str], None]
 
 
 def segment(
@@ -51,7 +47,9 @@ def segment(
     TaskError
         If the volume is not CT, too small to tell patient from support, or beyond the Hounsfield scale.
     UsageError
-        If `method` is ``network``, which needs weights this version does not ship.
+        If `method` is ``network`` and packages, a model or the device are missing.
+    ModelError
+        If a model's file was changed or cut short.
 
     Examples
     --------
@@ -66,7 +64,7 @@ def segment(
     _check(volume, options)
     start = time.perf_counter()
     report(0.0, "block means")
-    analysis = _Analysis(volume, options, report)
+    analysis = Analysis(volume, options, report)
     segments = [_TASKS[task](analysis, options, report) for task in options.tasks]
     report(1.0, "done")
     threshold = analysis.metal.threshold_hu if "metal" in options.tasks else None
@@ -74,8 +72,8 @@ def segment(
         tasks=options.tasks,
         segments=tuple(segments),
         threshold_hu=threshold,
-        method="classical",
-        device="cpu",
+        method=analysis.method,
+        device=analysis.device,
         seconds=round(time.perf_counter() - start, 3),
         warnings=tuple(analysis.warnings),
         uncertain_slices=analysis.contact_slices if "headrest" in options.tasks else (),
@@ -102,66 +100,7 @@ def _check(volume: Volume, options: SegmentationOptions) -> None:
     require_available(options)
 
 
-def _check_scale(volume: Volume, means: np.ndarray) -> None:
-    if means.min() >= HIGHEST_HU:
-        msg = (
-            f"Series {volume.identity.series_uid or '(no UID)'} has neither air nor tissue: everything in it is above "
-            f"{HIGHEST_HU} HU. Check its rescale slope and intercept."
-        )
-        raise TaskError(msg)
-
-
-class _Analysis:
-    """What the tasks share on one volume: coarse grid, patient, metal candidates."""
-
-    def __init__(self, volume: Volume, options: SegmentationOptions, report: Progress) -> None:
-        self.volume = volume
-        self.grid = CoarseGrid.of(volume.shape, volume.geometry)
-        self.means = self.grid.block_means(volume.voxels)
-        _check_scale(volume, self.means)
-        report(0.25, "patient")
-        self.levels: BodyThresholds = body_thresholds(self.means)
-        self.separation: Separation = separate(self.means, self.grid, self.levels, StackFrame.of(volume, self.grid))
-        self.candidates = Candidates.of(volume.voxels, options.metal_threshold_hu)
-        self.metal = MetalThreshold(None, SEED_HU, None, 0.0)
-        self.warnings: list[str] = []
-        if not self.separation.patient.any():
-            self.warnings.append(
-                "No patient was found: nothing as thick and dense as a head or trunk is in the volume."
-            )
-
-    def details(self, options: SegmentationOptions) -> dict[str, object]:
-        """Numbers behind the result, for result.json."""
-        levels = self.levels
-        found: dict[str, object] = {
-            "cluster_centers_hu": [round(c, 1) for c in levels.centers],
-            "air_hu": round(levels.air, 1),
-            "support_threshold_hu": round(levels.support, 1),
-            "tissue_threshold_hu": round(levels.tissue, 1),
-            "block_pixels": self.grid.factor,
-            "block_slices": self.grid.depth,
-        }
-        if "metal" in options.tasks:
-            found |= {
-                "metal_seed_hu": self.metal.seed_hu,
-                "scale_clipped_at_hu": self.metal.clip_hu,
-                "metal_region": options.region,
-            }
-        return found
-
-    def coarse_index(self, flat: np.ndarray) -> np.ndarray:
-        """Flat indices on the coarse grid of flat voxel indices."""
-        k, j, i = np.unravel_index(flat, self.volume.shape)
-        factor, (_, rows, columns) = self.grid.factor, self.grid.shape
-        return (k // self.grid.depth * rows + j // factor) * columns + i // factor
-
-    @property
-    def contact_slices(self) -> tuple[int, ...]:
-        """Slices of the layers in which patient and support touch."""
-        return tuple(k for layer in self.separation.contact_layers for k in self.grid.layer_slices(layer))
-
-
-def _headrest(analysis: _Analysis, options: SegmentationOptions, report: Progress) -> Segment:  # noqa: ARG001
+def _headrest(analysis: Analysis, options: SegmentationOptions, report: Progress) -> Segment:
     report(0.5, "headrest")
     volume, grid, levels = analysis.volume, analysis.grid, analysis.levels
     if not analysis.separation.patient.any():
@@ -171,15 +110,18 @@ def _headrest(analysis: _Analysis, options: SegmentationOptions, report: Progres
     streaks = np.logical_or.reduceat(analysis.candidates.slices_above(2500.0), grid.first_slices)
     support = support_region(analysis.means, analysis.separation, grid, levels, block_ml, streaks)
     mask = draw(volume.voxels, support, grid, levels, np.empty(volume.shape, bool))
+    drawn = draw_headrest(analysis, options, mask, lambda share: report(0.5 + 0.3 * share, "network"))
     if analysis.contact_slices:
+        how = "drawn by the network" if drawn else "drawn midway and in doubt left to the patient"
         analysis.warnings.append(
             f"Patient and support touch in slices {_ranges(analysis.contact_slices)} (counted from 1); "
-            "the border there is drawn midway and in doubt left to the patient: look at these slices."
+            f"the border there is {how}: look at these slices."
         )
-    return Segment(HEADREST, mask, measure_mask(volume, mask, components=support.pieces))
+    components = None if drawn else support.pieces
+    return Segment(HEADREST, mask, measure_mask(volume, mask, components=components))
 
 
-def _metal(analysis: _Analysis, options: SegmentationOptions, report: Progress) -> Segment:
+def _metal(analysis: Analysis, options: SegmentationOptions, report: Progress) -> Segment:
     report(0.8, "metal")
     volume, patient = analysis.volume, analysis.separation.patient
     analysis.metal = metal_threshold(analysis.candidates, options.metal_threshold_hu)
@@ -202,7 +144,7 @@ def _metal(analysis: _Analysis, options: SegmentationOptions, report: Progress) 
     return Segment(METAL, mask, measure_mask(volume, mask, components=len(pieces)), tuple(pieces))
 
 
-def _bone(analysis: _Analysis, options: SegmentationOptions, report: Progress) -> Segment:  # noqa: ARG001
+def _bone(analysis: Analysis, options: SegmentationOptions, report: Progress) -> Segment:  # noqa: ARG001
     report(0.9, "bone")
     mask = segment_bone(analysis.volume.voxels, analysis.separation.patient, analysis.grid, analysis.levels)
     for index in metal_pieces(analysis.candidates, metal_threshold(analysis.candidates)):

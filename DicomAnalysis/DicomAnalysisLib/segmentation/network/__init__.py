@@ -1,0 +1,1 @@
+"""Segmentation by networks: what they are shown of a volume, and what is made of their answer."""

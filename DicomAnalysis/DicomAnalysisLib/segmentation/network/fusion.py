@@ -1,0 +1,68 @@
+"""Where the network draws the headrest, and where the classical method does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..headrest import border_level
+from .grid import network_grid
+from .headrest import draw_view, margin, view
+from .use import OpenNetwork, open_network
+
+if TYPE_CHECKING:
+    from ..analysis import Analysis
+    from ..options import SegmentationOptions
+
+
+def draw_headrest(
+    analysis: Analysis, options: SegmentationOptions, mask: np.ndarray, report: Callable[[float], None]
+) -> bool:
+    """Draw the headrest by network over what the classical method drew.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        Its warnings and networks are added to.
+    options : SegmentationOptions
+        ``network``: every layer is the network's; ``auto``: those in which patient and support touch.
+    mask : array of bool, shape (k, j, i)
+        Drawn by the classical method; changed.
+    report : callable
+        Told the share that is done.
+
+    Returns
+    -------
+    bool
+        Whether a network was used.
+    """
+    layers = _layers(analysis, options.method)
+    if not len(layers):
+        return False
+    network = open_network("headrest", options, analysis.warnings)
+    if network is None:
+        return False
+    grid = network_grid(analysis.volume.shape, analysis.volume.geometry)
+    seen = view(grid.block_means(analysis.volume.voxels), grid, layers, network.predictor, report)
+    draw_view(analysis.volume.voxels, seen, margin(seen), border_level(analysis.levels), mask)
+    note_use(analysis, "headrest", network)
+    return True
+
+
+def note_use(analysis: Analysis, task: str, network: OpenNetwork) -> None:
+    """Keep for the result which network was used, where, and what went wrong on the way."""
+    analysis.networks[task] = network.use()
+    analysis.warnings += network.predictor.warnings
+
+
+def _layers(analysis: Analysis, method: str) -> np.ndarray:
+    """Layers the network is to draw."""
+    count = analysis.grid.shape[0]
+    if method == "network":
+        return np.arange(count)
+    wanted = np.zeros(count, bool)
+    for layer in analysis.separation.contact_layers:
+        wanted[max(0, layer - 1) : layer + 2] = True
+    return np.flatnonzero(wanted)

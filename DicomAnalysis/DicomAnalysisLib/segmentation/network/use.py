@@ -1,0 +1,127 @@
+"""Which network is used for a task, if any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...dependencies import missing
+from ...errors import ModelError, UsageError
+from ...networks.model_folder import LoadedModel, find_model, load_model, read_manifest
+from ..options import SegmentationOptions
+
+if TYPE_CHECKING:
+    from ...networks.prediction import Predictor
+
+NETWORK_TASKS = ("headrest", "metal")
+
+
+@dataclass(frozen=True)
+class OpenNetwork:
+    """A network that is ready to run.
+
+    Attributes
+    ----------
+    predictor : Predictor
+    model : LoadedModel
+    """
+
+    predictor: Predictor
+    model: LoadedModel
+
+    def use(self) -> dict[str, str]:
+        """Which network ran, and where: for the result."""
+        description = self.model.description
+        return {
+            "model": description.name,
+            "version": description.version,
+            "sha256": self.model.sha256,
+            "device": self.predictor.device,
+        }
+
+
+def model_for(task: str, options: SegmentationOptions) -> Path | None:
+    """The folder of the model for a task: the user's where one was given, else the shipped one.
+
+    Raises
+    ------
+    UsageError
+        If a model that was given is not there.
+    ModelError
+        If its manifest cannot be read.
+    """
+    for given in options.models:
+        folder = find_model(given)
+        if read_manifest(folder).description.task == task:
+            return folder
+    try:
+        return find_model(task)
+    except UsageError:
+        return None
+
+
+def require_network(options: SegmentationOptions) -> None:
+    """Refuse ``network`` where it cannot be had, before anything is read.
+
+    Raises
+    ------
+    UsageError
+        If packages are missing, the device is not there, or no model is for any of the tasks.
+    ModelError
+        If a model is damaged.
+    """
+    if options.method != "network":
+        return
+    absent = missing("network")
+    if absent:
+        names = ", ".join(package.module for package in absent)
+        msg = (
+            f"Method network needs {names}. In Slicer they are installed from the page Settings and log; elsewhere by "
+            "pip install '.[network]'. Or use method auto or classical."
+        )
+        raise UsageError(msg)
+    wanted = [task for task in options.tasks if task in NETWORK_TASKS]
+    if wanted and not any(model_for(task, options) for task in wanted):
+        msg = f"There is no network for {' or '.join(wanted)}; use method auto or classical."
+        raise UsageError(msg)
+    from ...networks.devices import choose_device
+
+    choose_device(options.device)
+
+
+def open_network(task: str, options: SegmentationOptions, warnings: list[str]) -> OpenNetwork | None:
+    """The network for a task, ready to run; None where the classical method is to do it.
+
+    With ``auto`` a network that cannot be had is no error: where one was expected (packages are there)
+    and is damaged, `warnings` says so.
+
+    Raises
+    ------
+    UsageError, ModelError
+        With ``network``, if it cannot be had.
+    """
+    if options.method == "classical" or task not in NETWORK_TASKS:
+        return None
+    if options.method == "auto" and missing("network"):
+        return None
+    from ...networks.prediction import Predictor
+
+    try:
+        folder = model_for(task, options)
+        if folder is None:
+            return None
+        model = _loaded(folder, (folder / "manifest.json").stat().st_mtime_ns)
+        return OpenNetwork(Predictor(model, options.device), model)
+    except ModelError as error:
+        if options.method == "network" or options.models:
+            raise
+        warnings.append(f"The network for {task} was not used: {error}")
+        return None
+
+
+@lru_cache(maxsize=4)
+def _loaded(folder: Path, _changed: int) -> LoadedModel:
+    """A model, read and checked once for a batch of series."""
+    return load_model(folder)

@@ -1,0 +1,1 @@
+"""Training of the segmentation networks: labels, examples, composites, streaks, samples and runs."""

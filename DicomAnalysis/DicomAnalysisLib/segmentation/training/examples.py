@@ -1,0 +1,126 @@
+"""Examples from a folder or database: every CT series that can be read and labelled, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...dicom.reader import read_stack
+from ...dicom.segmentation_file import read_segmentation
+from ...dicom.series import Series
+from ...dicom.sources import open_source
+from ...errors import DicomAnalysisError, UsageError
+from ...volume import Volume
+from .example import Example, LeftOut, headrest_example, store
+from .labels import classical_labels, labels_with
+from .own_segmentations import find_segmentation, read_labelmap
+
+CLASSICAL, OWN, BOTH = "classical", "own", "both"
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """What can be learned from, and what was left out and why."""
+
+    examples: tuple[Example, ...]
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Patient IDs, sorted, each once."""
+        return tuple(sorted({example.patient_id for example in self.examples}))
+
+
+def collect_examples(
+    source: Path | str,
+    task: str = "headrest",
+    labels: str = CLASSICAL,
+    segmentations: Path | None = None,
+    cache: Path | None = None,
+    report: Callable[[float, str], None] = lambda _share, _text: None,
+) -> ExampleSet:
+    """Read and label every series of a source.
+
+    Parameters
+    ----------
+    source : path
+        A file, a folder or a database.
+    task : str
+        ``headrest`` or ``metal``.
+    labels : str
+        ``classical``; ``own``: only series with a segmentation of the user's; ``both``: the user's where there is one.
+    segmentations : Path, optional
+        Folder of the user's segmentations, see `own_segmentations.find_segmentation`.
+    cache : Path, optional
+        Where slices are kept; without it they stay in memory.
+    report : callable
+        Told the share that is done and the series.
+
+    Raises
+    ------
+    UsageError
+        If the labels ask for segmentations and none are given, or nothing is left to learn from.
+    """
+    if labels not in (CLASSICAL, OWN, BOTH):
+        msg = f"Unknown labels {labels!r}; choose {CLASSICAL}, {OWN} or {BOTH}."
+        raise UsageError(msg)
+    if labels != CLASSICAL and segmentations is None:
+        msg = f"Labels {labels!r} need a folder of segmentations."
+        raise UsageError(msg)
+    series = open_source(source).series()
+    examples: list[Example] = []
+    left_out: list[LeftOut] = []
+    for number, one in enumerate(series):
+        report(number / len(series), one.identity.series_uid)
+        try:
+            example, skipped = _example(one, task, labels, segmentations)
+        except DicomAnalysisError as error:
+            left_out.append(LeftOut(one.identity.series_uid, (), str(error)))
+            continue
+        left_out += skipped
+        if example is not None:
+            examples.append(store(example, cache / f"{number:05d}") if cache else example)
+    report(1.0, "")
+    if not examples:
+        reasons = "; ".join(dict.fromkeys(item.reason for item in left_out)) or "there is no series"
+        msg = f"Nothing to learn from in {source}: {reasons}."
+        raise UsageError(msg)
+    return ExampleSet(tuple(examples), tuple(left_out))
+
+
+def _example(
+    series: Series, task: str, labels: str, segmentations: Path | None
+) -> tuple[Example | None, Sequence[LeftOut]]:
+    """The example of a series' main stack, and what of it is left out."""
+    uid = series.identity.series_uid
+    stack = series.stacks[0]
+    if stack.is_localizer or series.identity.modality != "CT":
+        return None, [LeftOut(uid, (), "it is no CT series" if not stack.is_localizer else "it is a scout image")]
+    volume = read_stack(stack, series.identity, series.warnings)
+    path = find_segmentation(segmentations, uid) if segmentations is not None and labels != CLASSICAL else None
+    if path is None and labels == OWN:
+        return None, [LeftOut(uid, (), "there is no segmentation of it")]
+    own = None if path is None else _own(path, volume, {"headrest": "Headrest", "metal": "Metal"}[task])
+    if task == "metal":
+        from .metal_examples import metal_example
+
+        return metal_example(volume, own), ()
+    found = labels_with(volume, own) if own is not None else classical_labels(volume)
+    if not found.patient.any():
+        return None, [LeftOut(uid, (), "no patient was found in it")]
+    example = headrest_example(volume, found.patient, found.support, found.uncertain)
+    if found.uncertain:
+        reason = "patient and support touch, and the classical method cannot tell them apart"
+        return example, [LeftOut(uid, found.uncertain, reason)]
+    return example, ()
+
+
+def _own(path: Path, volume: Volume, name: str) -> np.ndarray:
+    """The user's segment on the volume's slices; empty where the file has no such segment."""
+    if path.suffix == ".dcm":
+        masks = [segment.mask for segment in read_segmentation(path, volume) if segment.kind.name == name]
+        return masks[0] if masks else np.zeros(volume.shape, bool)
+    return read_labelmap(path, volume, name)
