@@ -29,8 +29,8 @@ class BackgroundJob:
     job : DicomAnalysisLib.jobs.Job
     finish : callable, optional
         Makes the job's value into `result`, on the main thread: puts it into the scene, for example.
-    on_progress, on_series, on_done : callable, optional
-        Called on the main thread with this object, and for `on_series` with a `SeriesUpdate`.
+    on_progress, on_series, on_epoch, on_done : callable, optional
+        Called on the main thread with this object; `on_series` with a `SeriesUpdate`, `on_epoch` with an `EpochUpdate`.
     timer : Timer, optional
         A new `qt.QTimer` by default.
     new_process : callable, optional
@@ -52,6 +52,7 @@ class BackgroundJob:
         finish: Callable[[Any], Any] | None = None,
         on_progress: Callable[[BackgroundJob], object] | None = None,
         on_series: Callable[[Any], object] | None = None,
+        on_epoch: Callable[[Any], object] | None = None,
         on_done: Callable[[BackgroundJob], object] | None = None,
         timer: Timer | None = None,
         new_process: Callable[..., Any] | None = None,
@@ -66,6 +67,7 @@ class BackgroundJob:
             job,
             on_progress=self._progressed,
             on_series=on_series,
+            on_epoch=on_epoch,
             on_done=self._ended,
             temporary=getattr(slicer.app, "temporaryPath", None) or None,  # as set in the application's settings
         )

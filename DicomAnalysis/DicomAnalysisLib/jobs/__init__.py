@@ -19,6 +19,7 @@ Examples
 from importlib import import_module
 
 _HOMES = {
+    "EpochUpdate": "events",
     "Failure": "events",
     "Job": "job",
     "JobProcess": "process",
@@ -29,11 +30,16 @@ _HOMES = {
     "remove_abandoned_workspaces": "workspace",
     "segment_series_job": "segment_series",
     "segment_volume_job": "segment_volume",
+    "train_segmentation_job": "train_segmentation",
 }
 
 __all__ = list(_HOMES)
 
-TASKS = {"segment-volume": "segment_volume", "segment-series": "segment_series"}
+TASKS = {
+    "segment-volume": "segment_volume",
+    "segment-series": "segment_series",
+    "train-segmentation": "train_segmentation",
+}
 """Names of the kinds of work and the modules of this package that do them: each has ``run(arguments, report)``."""
 
 

@@ -1,7 +1,8 @@
 """What a child process says while it works: one JSON object a line, each with a ``type``.
 
 ``progress`` (value from 0 to 1, stage, message), ``series`` (what becomes of one stack of one
-series), ``result`` (at the end, all was done) or ``error`` (at the end, it was not).
+series), ``epoch`` (what an epoch of a training reached), ``result`` (at the end, all was done) or
+``error`` (at the end, it was not).
 """
 
 from __future__ import annotations
@@ -71,6 +72,23 @@ class SeriesUpdate:
 
 
 @dataclass(frozen=True)
+class EpochUpdate:
+    """What an epoch of a training reached.
+
+    Attributes
+    ----------
+    record : mapping
+        As `networks.fit_options.EpochRecord` has it: ``epoch`` (from 1), ``training_loss``, ``validation_loss``,
+        ``score``, ``class_scores``, ``learning_rate``, ``seconds``, ``is_best``.
+    strip : str
+        Path of the picture of its predictions; empty where there is none.
+    """
+
+    record: Mapping[str, object] = field(default_factory=dict)
+    strip: str = ""
+
+
+@dataclass(frozen=True)
 class Result:
     """All was done; `values` are the task's own."""
 
@@ -97,8 +115,8 @@ class Failure:
     details: str = ""
 
 
-Event = Progress | SeriesUpdate | Result | Failure
-_TYPES = {"progress": Progress, "series": SeriesUpdate, "result": Result, "error": Failure}
+Event = Progress | SeriesUpdate | EpochUpdate | Result | Failure
+_TYPES = {"progress": Progress, "series": SeriesUpdate, "epoch": EpochUpdate, "result": Result, "error": Failure}
 _NAMES = {kind: name for name, kind in _TYPES.items()}
 
 

@@ -12,7 +12,7 @@ from ..errors import DicomAnalysisError
 from ..files.json_text import json_text
 from .command import child_environment, find_python, worker_command
 from .endings import LOG_TAIL, could_not_start, describe_failure, unexplained_ending, was_cancelled
-from .events import Event, Failure, Progress, Result, SeriesUpdate, from_line
+from .events import EpochUpdate, Event, Failure, Progress, Result, SeriesUpdate, from_line
 from .job import Job
 from .process_tree import kill_tree, popen_arguments
 from .remaining import RemainingTime
@@ -37,8 +37,8 @@ class JobProcess:
     Parameters
     ----------
     job : Job
-    on_progress, on_series, on_done : callable, optional
-        Called inside `poll` with a `Progress`, a `SeriesUpdate`, and at the end with this object.
+    on_progress, on_series, on_epoch, on_done : callable, optional
+        Called inside `poll` with a `Progress`, a `SeriesUpdate`, an `EpochUpdate`, and at the end with this object.
     python : str, optional
         The interpreter; found by itself (`find_python`).
     temporary : path, optional
@@ -62,6 +62,7 @@ class JobProcess:
         *,
         on_progress: Callable[[Progress], object] | None = None,
         on_series: Callable[[SeriesUpdate], object] | None = None,
+        on_epoch: Callable[[EpochUpdate], object] | None = None,
         on_done: Callable[[JobProcess], object] | None = None,
         python: str | None = None,
         temporary: Path | str | None = None,
@@ -71,7 +72,8 @@ class JobProcess:
         self.progress = Progress()
         self.value: object = None
         self.failure: Failure | None = None
-        self._on_progress, self._on_series, self._on_done = on_progress, on_series, on_done
+        self._on_progress, self._on_done = on_progress, on_done
+        self._on_series, self._on_epoch = on_series, on_epoch
         self._python, self._temporary = python, temporary
         self._workspace: Workspace | None = None
         self._preparation: Iterator[object] = iter(())
@@ -226,6 +228,8 @@ class JobProcess:
             self._tell(self._progressed, event)
         elif isinstance(event, SeriesUpdate):
             self._tell(self._on_series, event)
+        elif isinstance(event, EpochUpdate):
+            self._tell(self._on_epoch, event)
         elif isinstance(event, Result):
             self._result = event
         else:

@@ -42,9 +42,9 @@ def fit(
 
     After every epoch the folder holds ``checkpoint.pt``, ``history.json``, ``history.csv`` and a strip
     of predictions, ``strips/epoch-NNN.png``; at the end also ``curves.png`` and ``training.gif``.
-    The same network, samples and seed give the same numbers, bit for bit on the CPU, also where the
-    training was killed in between and resumed. (On CUDA deterministic algorithms are used as far as torch
-    has them; other devices give other roundings.)
+    The same network, samples and seed give the same numbers, bit for bit on the CPU with the same number of
+    threads, also where the training was killed in between and resumed. (On CUDA deterministic algorithms are
+    used as far as torch has them; other devices give other roundings.)
 
     Parameters
     ----------
