@@ -1,0 +1,158 @@
+"""Score metal in simulated streaks: held-out patients, beside trivial baselines and the threshold method.
+
+    python Benchmarks/metal_in_streaks.py DATA MODELS
+
+DATA is a folder of series folders with `metal-aapm-ctmar`, MODELS the folder that `train_metal.py` wrote: every
+case is scored by the model that has seen neither its slice nor its metal. Intervals are 95 % percentile bootstraps
+over patients (8, not 14: several cases show the same person), with a fixed seed. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Testing" / "Data"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "DicomAnalysis"))
+
+from DicomAnalysisLib.dicom.reader import read_volume
+from DicomAnalysisLib.networks.model_folder import load_model
+from DicomAnalysisLib.networks.prediction import Predictor
+from DicomAnalysisLib.segmentation.metal import Candidates, metal_pieces, metal_threshold
+from DicomAnalysisLib.segmentation.network.metal import refine_metal
+from DicomAnalysisLib.volume import Volume
+from metal_cases import FOLDS, MATERIAL, StreakedCase, streaked_cases
+
+RESAMPLES = 2000
+WITHOUT_METAL = (
+    "abdomen-acrin001-t0",
+    "chest-lidc314-implicit",
+    "chest-rider-neardup",
+    "chest-totalseg-j2k",
+    "head-ge-tilt-uneven",
+    "head-philips-phantom-tilt-minus18.5",
+    "head-philips-phantom-tilt-plus16.5",
+)
+Method = Callable[[Volume], np.ndarray]
+
+
+def empty(volume: Volume) -> np.ndarray:
+    """Baseline: no metal."""
+    return np.zeros(volume.shape, bool)
+
+
+def by_threshold(volume: Volume) -> np.ndarray:
+    """The classical method: a threshold read off the data, pieces around seeds."""
+    candidates = Candidates.of(volume.voxels)
+    return _drawn(volume, metal_pieces(candidates, metal_threshold(candidates)))
+
+
+def above(level: float) -> Method:
+    """Baseline: everything above a fixed level."""
+    return lambda volume: volume.voxels >= level
+
+
+def by_network(predictor: Predictor) -> Method:
+    """The network in windows around the classical method's pieces."""
+
+    def method(volume: Volume) -> np.ndarray:
+        candidates = Candidates.of(volume.voxels)
+        spacing = volume.geometry.spacing_kji
+        return _drawn(volume, refine_metal(volume.voxels, candidates, metal_threshold(candidates), spacing, predictor))
+
+    return method
+
+
+def _drawn(volume: Volume, pieces: list[np.ndarray]) -> np.ndarray:
+    mask = np.zeros(volume.shape, bool)
+    for piece in pieces:
+        mask.reshape(-1)[piece] = True
+    return mask
+
+
+def dice(mask: np.ndarray, truth: np.ndarray) -> float:
+    """2 |A and B| / (|A| + |B|)."""
+    return float(2 * np.count_nonzero(mask & truth) / (np.count_nonzero(mask) + np.count_nonzero(truth)))
+
+
+def interval(scores: dict[str, list[float]]) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean over cases; patients are drawn, with all their cases."""
+    rng = np.random.default_rng(0)
+    patients = list(scores.values())
+    drawn = rng.integers(len(patients), size=(RESAMPLES, len(patients)))
+    means = [np.mean(np.concatenate([patients[n] for n in row])) for row in drawn]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def fold_of(case: StreakedCase) -> int:
+    """The fold in which a case's patient is held out."""
+    return next(n for n, patients in enumerate(FOLDS) if case.patient in patients)
+
+
+def score_streaks(cases: list[StreakedCase], networks: list[Method], images: Callable[[StreakedCase], Volume]) -> None:
+    """Print a row a case, and the means."""
+    fixed: dict[str, Method] = {
+        "empty mask": empty,
+        "2500 HU": above(2500),
+        "3000 HU": above(3000),
+        "threshold method": by_threshold,
+    }
+    names = [*fixed, "network, held out"]
+    scores: dict[str, dict[str, list[float]]] = {name: {} for name in names}
+    print(f"\n| case | metal, pixels | material | {' | '.join(names)} |\n|{'---|' * (len(names) + 3)}")
+    for case in cases:
+        volume = images(case)
+        found = [dice(method(volume), case.truth) for method in [*fixed.values(), networks[fold_of(case)]]]
+        for name, value in zip(names, found, strict=True):
+            scores[name].setdefault(case.patient, []).append(value)
+        cells = " | ".join(f"{value:.3f}" for value in found)
+        print(f"| {case.number} | {np.count_nonzero(case.truth)} | {MATERIAL[case.number]} | {cells} |")
+    flat = {name: np.concatenate(list(by.values())) for name, by in scores.items()}
+    cells = " | ".join("{:.3f} ({:.3f} to {:.3f})".format(flat[name].mean(), *interval(scores[name])) for name in names)
+    print(f"| **mean of {len(cases)} cases, {len(scores[names[0]])} patients** | | | {cells} |")
+    print(f"| least | | | {' | '.join(f'{flat[name].min():.3f}' for name in names)} |")
+    gain = {
+        who: [a - b for a, b in zip(scores[names[-1]][who], scores[names[-2]][who], strict=True)]
+        for who in scores[names[0]]
+    }
+    low, high = interval(gain)
+    mean = np.mean(np.concatenate(list(gain.values())))
+    print(f"\nNetwork less threshold method: {mean:.3f} ({low:.3f} to {high:.3f}).")
+
+
+def score_false_voxels(data: Path, cases: list[StreakedCase], networks: list[Method], final: Method) -> None:
+    """Print what is called metal where none is."""
+    print("\n| without metal | threshold method | network |\n|---|---|---|")
+    for name in WITHOUT_METAL:
+        volume = read_volume(data / name)
+        print(f"| {name} | {by_threshold(volume).sum()} | {final(volume).sum()} |")
+    for case in cases:
+        counts = by_threshold(case.empty).sum(), networks[fold_of(case)](case.empty).sum()
+        print(f"| case {case.number}, metal removed | {counts[0]} | {counts[1]} |")
+
+
+def main() -> None:
+    """Score everything."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("models", type=Path)
+    arguments = parser.parse_args()
+    cases = streaked_cases(arguments.data)
+    networks = [by_network(Predictor(load_model(arguments.models / f"fold-{n}"), "cpu")) for n in range(len(FOLDS))]
+    print("A copied neighbouring slice cannot be scored: every case is a single slice.")
+    print("\n## In streaks")
+    score_streaks(cases, networks, lambda case: case.streaked)
+    print("\n## As published, without streaks")
+    score_streaks(cases, networks, lambda case: case.plain)
+    print("\n## Without metal")
+    final = by_network(Predictor(load_model(arguments.models / "all"), "cpu"))
+    score_false_voxels(arguments.data, cases, networks, final)
+
+
+if __name__ == "__main__":
+    main()
