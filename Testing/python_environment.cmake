@@ -27,7 +27,10 @@ function(prepare_python_environment source venv result)
   set(${result} "${python}" PARENT_SCOPE)
 
   set(stamp "${venv}/installed-for")
+  set(constraints "${source}/Testing/constraints.txt")
   file(SHA256 "${source}/pyproject.toml" wanted)
+  file(SHA256 "${constraints}" held)
+  string(APPEND wanted " ${held}")
   if(EXISTS "${stamp}" AND EXISTS "${python}")
     file(READ "${stamp}" installed)
     if(installed STREQUAL "${source} ${wanted}")
@@ -40,7 +43,8 @@ function(prepare_python_environment source venv result)
   message(STATUS "Making an environment in ${venv} with ${base}; this takes a minute or two")
   execute_process(COMMAND "${base}" -m venv --clear "${venv}" COMMAND_ERROR_IS_FATAL ANY)
   execute_process(
-    COMMAND "${python}" -m pip install --quiet --disable-pip-version-check --editable "${source}[test]"
+    COMMAND "${python}" -m pip install --quiet --disable-pip-version-check
+      --constraint "${constraints}" --editable "${source}[network,test]"
     COMMAND_ERROR_IS_FATAL ANY)
   file(WRITE "${stamp}" "${source} ${wanted}")
 endfunction()

@@ -26,6 +26,8 @@ _HOMES = {
     "load_files": "loading",
     "load_result": "result_files",
     "load_series": "loading",
+    "model_card_node": "text",
+    "model_card_to_text_node": "text",
     "node_to_volume": "volumes",
     "require_scalar_volume": "grid",
     "result_to_nodes": "task",
