@@ -2,8 +2,8 @@
 #
 #   ctest -S Testing/run_tests.cmake -V
 #
-# Makes a Python environment of its own in build/test-environment (kept while pyproject.toml
-# does not change), configures this project without Slicer and runs every Python test file as one
+# Makes a Python environment of its own in build/test-environment (kept while neither pyproject.toml
+# nor constraints.txt changes), configures this project without Slicer and runs every Python test file as one
 # CTest test. Ends with 0 only when all passed. Nothing is written outside build/.
 #
 # Environment: PYTHON names the interpreter to use; without it the newest of 3.11 to 3.13 is taken.

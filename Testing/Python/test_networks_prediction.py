@@ -118,6 +118,11 @@ class TestRefusals:
         with pytest.raises(ModelError, match="channels, rows, columns"):
             list(Predictor(random_model(), "cpu").run([np.zeros((32, 32), np.float32)]))
 
+    def test_a_network_for_volumes(self):
+        architecture = {**DESCRIPTION.architecture, "spatial_dims": 3}
+        with pytest.raises(ModelError, match="works in 3 dimensions"):
+            Predictor(random_model(replace(DESCRIPTION, architecture=architecture)), "cpu")
+
     def test_other_classes_than_described(self):
         model = random_model()
         wrong = replace(model, description=replace(model.description, output={"classes": ["a", "b"]}))

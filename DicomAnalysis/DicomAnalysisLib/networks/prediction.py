@@ -49,12 +49,18 @@ class Predictor:
     ------
     UsageError
         If there is no such device, or the batch is not a positive number.
+    ModelError
+        If the network is not one for slices.
     """
 
     def __init__(self, model: LoadedModel, device: str = "auto", batch: int | None = None):
         if batch is not None and batch < 1:
             msg = f"A batch of {batch} slices cannot be computed. Give 1 or more."
             raise UsageError(msg)
+        dimensions = model.description.architecture.get("spatial_dims", 2)
+        if dimensions != 2:
+            msg = f"The model {model.description.name} works in {dimensions} dimensions; slices have 2."
+            raise ModelError(msg)
         self.warnings: list[str] = []
         self._batch = batch
         self._most = _MOST_SLICES
@@ -127,7 +133,7 @@ class Predictor:
         try:
             with torch.inference_mode():
                 return self._forward(torch.from_numpy(part)).cpu().numpy()
-        except torch.OutOfMemoryError:
+        except torch.cuda.OutOfMemoryError:
             return None
         except RuntimeError as error:
             if _is_out_of_memory(error):
@@ -191,7 +197,7 @@ class Predictor:
             # Measured: channels last is faster on the CPU and on tensor cores alike.
             self._network = self._network.to(device, memory_format=torch.channels_last)
         except RuntimeError as error:
-            if device.type == "cpu" or not (isinstance(error, torch.OutOfMemoryError) or _is_out_of_memory(error)):
+            if device.type == "cpu" or not (isinstance(error, torch.cuda.OutOfMemoryError) or _is_out_of_memory(error)):
                 raise
             self._network = self._network.cpu()
         else:
