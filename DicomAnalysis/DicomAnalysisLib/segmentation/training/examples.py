@@ -11,7 +11,7 @@ import numpy as np
 from ...dicom.reader import read_stack
 from ...dicom.segmentation_file import read_segmentation
 from ...dicom.series import Series
-from ...dicom.sources import open_source
+from ...dicom.sources import SeriesSource, open_source
 from ...errors import DicomAnalysisError, UsageError
 from ...volume import Volume
 from .example import Example, LeftOut, headrest_example, store
@@ -35,18 +35,19 @@ class ExampleSet:
 
 
 def collect_examples(
-    source: Path | str,
+    source: Path | str | SeriesSource,
     task: str = "headrest",
     labels: str = CLASSICAL,
     segmentations: Path | None = None,
     cache: Path | None = None,
     report: Callable[[float, str], None] = lambda _share, _text: None,
+    series_uids: Sequence[str] | None = None,
 ) -> ExampleSet:
     """Read and label every series of a source.
 
     Parameters
     ----------
-    source : path
+    source : path or SeriesSource
         A file, a folder or a database.
     task : str
         ``headrest`` or ``metal``.
@@ -58,6 +59,8 @@ def collect_examples(
         Where slices are kept; without it they stay in memory.
     report : callable
         Told the share that is done and the series.
+    series_uids : sequence of str, optional
+        Only these series.
 
     Raises
     ------
@@ -70,7 +73,9 @@ def collect_examples(
     if labels != CLASSICAL and segmentations is None:
         msg = f"Labels {labels!r} need a folder of segmentations."
         raise UsageError(msg)
-    series = open_source(source).series()
+    series = (open_source(source) if isinstance(source, (str, Path)) else source).series()
+    if series_uids is not None:
+        series = [one for one in series if one.identity.series_uid in series_uids]
     examples: list[Example] = []
     left_out: list[LeftOut] = []
     for number, one in enumerate(series):
