@@ -7,7 +7,7 @@ others in OTHERS are labelled by the classical method. Scenes are made once; the
 of FOLDS, of patients that no scene of its training shows (neither their body nor their support), and with `--ship`
 one on all. A fold's schedule is fixed and its last weights but for the best of scenes kept back from training
 scenes are taken, so that the held-out patients choose nothing. What is there already in FOLDER is not done again.
-`Benchmarks/score_networks.py` scores what this script leaves.
+`Benchmarks/score_headrest_network.py` scores what this script leaves.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ import argparse
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "DicomAnalysis"))
-sys.path.insert(0, str(ROOT / "Testing" / "Data"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "DicomAnalysis"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Testing" / "Data"))
 
 from DicomAnalysisLib.networks.architectures import build_network
+from DicomAnalysisLib.networks.card import ModelCard
 from DicomAnalysisLib.networks.fit_options import FitOptions
 from DicomAnalysisLib.networks.fitting import fit
+from DicomAnalysisLib.networks.model_folder import save_model
 from DicomAnalysisLib.segmentation.training.example import Example, headrest_example
 from DicomAnalysisLib.segmentation.training.examples import collect_examples
 from DicomAnalysisLib.segmentation.training.headrest_samples import HeadrestSamples
@@ -36,14 +39,18 @@ from DicomAnalysisLib.segmentation.training.tasks import model_description
 from known_series import known_series
 
 FOLDS = (
-    ("head-ge-tilt-uneven", "head-pcir-ge-dental"),
-    ("abdomen-acrin001-t0", "head-torso-acrin001-t1-port", "abdomen-cptacpda-biliary-stent"),
-    ("chest-lidc314-implicit", "chest-rider-neardup"),
+    ("head-ge-tilt-uneven",),
+    ("head-pcir-ge-dental",),
+    ("abdomen-acrin001-t0", "head-torso-acrin001-t1-port"),
+    ("abdomen-cptacpda-biliary-stent",),
+    ("chest-lidc314-implicit",),
+    ("chest-rider-neardup",),
     ("chest-lungfcp-sternal-wires",),
 )
-"""Series held out together. Two patients at a time, so that one's support can be pushed against the other."""
-OTHERS = ("cohort-tcga-luad-single-slices", "chest-totalseg-j2k")
-PHANTOMS = ("head-philips-phantom/S2010", "head-philips-phantom-tilt-minus18.5", "head-philips-phantom-tilt-plus16.5")
+"""Series of one patient, held out together."""
+OTHERS = ("cohort-tcga-luad-single-slices",)
+SUPPORTS = ("head-philips-phantom/S2010", "chest-totalseg-j2k")
+"""Learned from by the shipped network only: for the folds they are supports that no training has shown."""
 SCENES, SCENE_SIZE, SIZE, SEED = 6000, (192, 192), (128, 128), 7
 KEPT_BACK = 25
 """Every so many scenes one is kept for validation."""
@@ -55,25 +62,28 @@ def options(epochs: int) -> FitOptions:
     return FitOptions(epochs=epochs, batch=12, learning_rate=2e-3, patience=epochs, seed=SEED, device="cpu", classes=3)
 
 
-def examples(data: Path) -> list[Example]:
+def examples(data: Path, ship: bool) -> list[Example]:
     """All that is learned from."""
-    found = [headrest_example(k.volume, k.patient, k.support, k.uncertain) for k in known_series(data)]
-    for name in OTHERS:
-        found += collect_examples(data / name).examples
-    for name in PHANTOMS:
-        for example in collect_examples(data / name).examples:
-            found.append(Example(**{**vars(example), "is_patient": False}))
+    found = [headrest_example(k.volume, k.patient, k.support) for k in known_series(data)]
+    for name in (*OTHERS, *(SUPPORTS if ship else ())):
+        others = collect_examples(data / name).examples
+        found += [replace(example, is_patient="phantom" not in name) for example in others]
     return found
 
 
-def make_scenes(data: Path, work: Path, jobs: int) -> None:
+def scenes_file(work: Path, ship: bool) -> Path:
+    """Where the scenes are: of the folds together, and of the shipped network."""
+    return work / ("scenes-ship.npz" if ship else "scenes.npz")
+
+
+def make_scenes(data: Path, work: Path, jobs: int, ship: bool) -> None:
     """Scenes with the patients in them, in one file."""
-    path = work / "scenes.npz"
+    path = scenes_file(work, ship)
     if path.exists():
         return
-    learned = examples(data)
-    with ProcessPoolExecutor(jobs) as pool:
-        scenes = list(pool.map(partial(make_scene, learned, SCENE_SIZE, SEED), range(SCENES), chunksize=50))
+    # Every process reads the examples itself: they are large, and would be handed over with every chunk.
+    with ProcessPoolExecutor(jobs, initializer=_learn, initargs=(data, ship)) as pool:
+        scenes = list(pool.map(_scene, range(SCENES), chunksize=50))
     patients = [" | ".join(scene.patients) for scene in scenes]
     np.savez(
         path,
@@ -83,9 +93,20 @@ def make_scenes(data: Path, work: Path, jobs: int) -> None:
     )
 
 
+_learned: list[Example] = []
+
+
+def _learn(data: Path, ship: bool) -> None:
+    _learned.extend(examples(data, ship))
+
+
+def _scene(number: int) -> Scene:
+    return make_scene(_learned, SCENE_SIZE, SEED, number)
+
+
 def train(data: Path, work: Path, fold: int, epochs: int, per_epoch: int) -> None:
     """One fold, or with `fold` == ALL the network that ships."""
-    stored = np.load(work / "scenes.npz")
+    stored = np.load(scenes_file(work, fold == ALL))
     held = held_out_patients(data, fold)
     patients = [set(text.split(" | ")) for text in stored["patients"].tolist()]
     usable = [n for n, found in enumerate(patients) if not found & held]
@@ -122,7 +143,8 @@ def train(data: Path, work: Path, fold: int, epochs: int, per_epoch: int) -> Non
         class_names=description.classes,
         picture_channel=1,
     )
-    torch.save(network.state_dict(), folder / "best.pt")
+    card = ModelCard(f"Fold {fold} of a cross-validation; not for use.", date=date.today().isoformat())
+    save_model(folder / "model", network, description, card)
 
 
 def held_out_patients(data: Path, fold: int) -> set[str]:
@@ -145,7 +167,11 @@ def _tell(fold: int) -> object:
     def tell(progress: object) -> None:
         record = getattr(progress, "record", None)
         if record is not None:
-            print(f"fold {fold}", progress.text if hasattr(progress, "text") else record, flush=True)
+            print(
+                f"fold {fold}",
+                f"epoch {record.epoch} loss {record.training_loss:.3f} score {record.score:.3f}",
+                flush=True,
+            )
 
     return tell
 
@@ -155,18 +181,20 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=14, help="of the folds; the shipped network learns twice as long")
     parser.add_argument("--per-epoch", type=int, default=1200)
     parser.add_argument("--ship", action="store_true", help="also train on all patients")
     parser.add_argument("--fold", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     if arguments.fold is not None:
-        train(arguments.data, arguments.work, arguments.fold, arguments.epochs, arguments.per_epoch)
+        epochs = arguments.epochs * (2 if arguments.fold == ALL else 1)
+        train(arguments.data, arguments.work, arguments.fold, epochs, arguments.per_epoch)
         return
-    make_scenes(arguments.data, arguments.work, arguments.jobs)
-    wanted = [*([ALL] if arguments.ship else []), *range(len(FOLDS))]
-    wanted = [fold for fold in wanted if not (arguments.work / f"fold-{fold}" / "best.pt").exists()]
+    for ship in (False, True)[: 2 if arguments.ship else 1]:
+        make_scenes(arguments.data, arguments.work, arguments.jobs, ship)
+    wanted = [*range(len(FOLDS)), *([ALL] if arguments.ship else [])]
+    wanted = [fold for fold in wanted if not (arguments.work / f"fold-{fold}" / "model" / "manifest.json").exists()]
     with ProcessPoolExecutor(arguments.jobs) as pool:
         list(pool.map(partial(_in_a_process, sys.argv), wanted))
 

@@ -27,15 +27,12 @@ class KnownSeries:
     volume : Volume
     patient, support : array of bool
         The reference mask, and the support away from it.
-    uncertain : tuple of int
-        Slices in which the two touch.
     """
 
     name: str
     volume: Volume
     patient: np.ndarray
     support: np.ndarray
-    uncertain: tuple[int, ...] = ()
 
     @property
     def patient_id(self) -> str:

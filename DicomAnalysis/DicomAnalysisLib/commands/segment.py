@@ -35,7 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=defaults.region,
         help="which metal: inside or at the skin (default), outside, all",
     )
-    parser.add_argument("--method", choices=METHODS, default=defaults.method, help="default: auto")
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        default=defaults.method,
+        help="auto (default): the network where it measures better and can be had; classical; network: everywhere",
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="a network of your own (the folder that train-segmentation wrote, or a shipped one's name), may be repeated",
+    )
     parser.add_argument("--device", choices=DEVICES, default=defaults.device, help="for networks; default: auto")
     parser.add_argument(
         "--threshold-hu", type=float, metavar="HU", help="threshold of metal; default: derived from the data"
@@ -59,6 +71,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         method=arguments.method,
         device=arguments.device,
         metal_threshold_hu=arguments.threshold_hu,
+        models=tuple(arguments.model),
     )
     with ledger_for(arguments.output, required=arguments.resume) as ledger:
         report = segment_source(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..headrest import border_level
+from ..coarse import CoarseGrid
 from .grid import network_grid
-from .headrest import draw_view, margin, view
+from .headrest import draw_view, owned, view
 from .use import OpenNetwork, open_network
 
 if TYPE_CHECKING:
@@ -46,9 +46,20 @@ def draw_headrest(
         return False
     grid = network_grid(analysis.volume.shape, analysis.volume.geometry)
     seen = view(grid.block_means(analysis.volume.voxels), grid, layers, network.predictor, report)
-    draw_view(analysis.volume.voxels, seen, margin(seen), border_level(analysis.levels), mask)
+    whose = owned(seen, analysis.levels, classical_patient(analysis, grid, layers))
+    draw_view(analysis.volume.voxels, seen, whose, analysis.levels, mask)
     note_use(analysis, "headrest", network)
     return True
+
+
+def classical_patient(analysis: Analysis, grid: CoarseGrid, layers: np.ndarray) -> np.ndarray:
+    """The patient as the classical method has it, on the network's grid."""
+    coarse = analysis.grid
+    rows, columns = (
+        np.minimum((np.arange(count) * grid.factor + grid.factor // 2) // coarse.factor, limit - 1)
+        for count, limit in zip(grid.shape[1:], coarse.shape[1:], strict=True)
+    )
+    return analysis.separation.patient[layers][:, rows][:, :, columns]
 
 
 def note_use(analysis: Analysis, task: str, network: OpenNetwork) -> None:

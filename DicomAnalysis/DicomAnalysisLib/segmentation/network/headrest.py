@@ -17,11 +17,15 @@ from scipy import ndimage as ndi
 from ...networks.prediction import Predictor
 from .. import morphology as morph
 from ..coarse import CoarseGrid
+from ..headrest import border_level
+from ..thresholds import BodyThresholds
 from .grid import PATIENT, SUPPORT, layer_inputs
 
 SOMETHING_HU = -850
 MARGIN_BLOCKS = 16
 SMALLEST_SUPPORT_ML, SMALLEST_PATIENT_ML = 1.0, 10.0
+SURE, SMALLEST_TAKEN_ML = 0.9, 2.0
+"""What the classical method calls patient is support only in pieces of this size of which the network is this sure."""
 CERTAIN = 255
 """Probabilities are whole 255ths."""
 
@@ -37,12 +41,15 @@ class NetworkView:
     layers : array of int
     patient, support : array of uint8, shape (len(layers), J, I)
         Probabilities in 255ths.
+    means : array of int16
+        Block means in HU.
     """
 
     grid: CoarseGrid
     layers: np.ndarray
     patient: np.ndarray
     support: np.ndarray
+    means: np.ndarray
 
 
 def view(
@@ -79,7 +86,7 @@ def view(
         patient[n, *part] = np.rint(probabilities[PATIENT] * CERTAIN)
         support[n, *part] = np.rint(probabilities[SUPPORT] * CERTAIN)
         report((done + 1) / len(full))
-    return NetworkView(grid, layers, patient, support)
+    return NetworkView(grid, layers, patient, support, means[layers])
 
 
 def _filled_part(means: np.ndarray) -> tuple[slice, slice]:
@@ -94,42 +101,73 @@ def _filled_part(means: np.ndarray) -> tuple[slice, slice]:
     return part[0], part[1]
 
 
-def margin(seen: NetworkView) -> np.ndarray:
-    """By how much support is more probable than patient, after whole pieces were put right.
+@dataclass(frozen=True)
+class Owned:
+    """Whose each block is, after whole pieces were put right.
 
-    Returns
-    -------
-    array of int32, shape of `seen.support`
-        255ths; positive where the block is support, −255 where there is certainly none.
+    Attributes
+    ----------
+    margin : array of int32, shape (layers, J, I)
+        By how much support is more probable than patient, 255ths; −255 where there is certainly no support.
+    region : array of bool
+        Blocks of the support.
+    """
+
+    margin: np.ndarray
+    region: np.ndarray
+
+
+def owned(seen: NetworkView, levels: BodyThresholds, patient: np.ndarray) -> Owned:
+    """Decide whose the blocks are.
+
+    Parameters
+    ----------
+    seen : NetworkView
+    levels : BodyThresholds
+    patient : array of bool, shape of `seen.support`
+        The patient as the classical method has it.
     """
     block_ml = seen.grid.pixel_mm**2 * seen.grid.layer_mm / 1000
-    out = seen.support.astype(np.int32) - seen.patient
-    patient = _whole_patient(seen.patient > seen.support, seen.support, block_ml, out)
-    inside = morph.fill_holes(patient) & ~patient
-    out[inside] = -CERTAIN
-    support = (out > 0) & (seen.support > CERTAIN // 4)
-    labels, count = ndi.label(support, np.ones((3, 3, 3), bool))
+    margin = seen.support.astype(np.int32) - seen.patient
+    found = _whole_patient(margin <= 0, seen, block_ml, margin)
+    margin[morph.fill_holes(found & (seen.patient > CERTAIN // 2)) & ~(margin > 0)] = -CERTAIN
+    _keep_patient(margin, seen, patient, block_ml)
+    region = (margin > 0) & (seen.support > CERTAIN * 2 // 5) & (seen.means > levels.support)
+    labels, count = ndi.label(region)
     sizes = np.bincount(labels.ravel(), minlength=count + 1) * block_ml
-    crumbs = sizes < min(SMALLEST_SUPPORT_ML, 10 * block_ml * len(seen.layers))
-    crumbs[0] = False
-    out[crumbs[labels]] = -CERTAIN
-    return out
+    kept = sizes >= min(SMALLEST_SUPPORT_ML, 10 * block_ml * len(seen.layers))
+    kept[0] = False
+    return Owned(margin, kept[labels])
 
 
-def _whole_patient(patient: np.ndarray, support: np.ndarray, block_ml: float, out: np.ndarray) -> np.ndarray:
-    """The patient without small pieces that hang in or on the support; `out` is changed there."""
+def _keep_patient(margin: np.ndarray, seen: NetworkView, patient: np.ndarray, block_ml: float) -> None:
+    """Give back to the patient what the network takes of it without being sure, piece by piece."""
+    taken = (margin > 0) & patient
+    labels, count = ndi.label(taken)
+    if not count:
+        return
+    blocks = np.bincount(labels.ravel(), minlength=count + 1)
+    sure = np.bincount(labels.ravel(), seen.support.ravel(), minlength=count + 1) / np.maximum(blocks, 1)
+    back = (sure < SURE * CERTAIN) | (blocks * block_ml < SMALLEST_TAKEN_ML)
+    back[0] = False
+    margin[back[labels]] = -CERTAIN
+
+
+def _whole_patient(patient: np.ndarray, seen: NetworkView, block_ml: float, margin: np.ndarray) -> np.ndarray:
+    """The patient without small pieces that hang in or on the support; `margin` is changed there."""
+    patient = patient & (seen.patient > CERTAIN // 3)
     labels, count = ndi.label(patient)
     sizes = np.bincount(labels.ravel(), minlength=count + 1) * block_ml
     sizes[0] = 0
     small = sizes < min(SMALLEST_PATIENT_ML, 0.2 * sizes.max(initial=0))
     small[0] = False
     lost = small[labels]
-    out[lost] = np.where(support[lost] > CERTAIN // 4, 1, -CERTAIN)
+    margin[lost] = np.where(seen.support[lost] > CERTAIN // 4, 1, -CERTAIN)
     return patient & ~lost
 
 
 def draw_view(
-    voxels: np.ndarray, seen: NetworkView, margins: np.ndarray, border_hu: float, out: np.ndarray
+    voxels: np.ndarray, seen: NetworkView, whose: Owned, levels: BodyThresholds, out: np.ndarray
 ) -> np.ndarray:
     """Draw the support of the layers seen at full resolution.
 
@@ -138,23 +176,21 @@ def draw_view(
     voxels : array of shape (k, j, i)
         HU.
     seen : NetworkView
-    margins : array of int32
-        From `margin`.
-    border_hu : float
-        Denser than this a voxel at the support's surface counts.
+    whose : Owned
+    levels : BodyThresholds
     out : array of bool, shape (k, j, i)
         The slices of the layers are overwritten.
     """
-    grid = seen.grid
+    grid, level = seen.grid, border_level(levels)
+    near, core = morph.dilate(whose.region, 1), morph.erode(whose.region, 1)
     for n, layer in enumerate(seen.layers):
         slices = grid.layer_slices(int(layer))
         out[slices.start : slices.stop] = False
-        if not (margins[n] > 0).any():
+        if not whose.region[n].any():
             continue
-        more = grid.interpolate(margins[n]) > 0
-        probable = grid.interpolate(np.where(margins[n] == -CERTAIN, 0, seen.support[n]).astype(np.int32))
-        full = 4 * grid.factor**2 if grid.factor > 1 else 1
-        near, well_inside = probable > full * CERTAIN // 5, probable > full * CERTAIN * 3 // 4
+        mine = grid.interpolate(whose.margin[n]) > 0
+        border, inner = grid.refine(near[n]) & mine, grid.repeat(core[n])
         for k in slices:
-            np.logical_and(more, (near & (voxels[k] > border_hu)) | well_inside, out=out[k])
+            np.logical_and(border, voxels[k] > level, out=out[k])
+            out[k] |= inner
     return out
