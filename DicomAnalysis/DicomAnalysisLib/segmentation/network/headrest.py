@@ -129,10 +129,10 @@ def owned(seen: NetworkView, levels: BodyThresholds, patient: np.ndarray) -> Own
     """
     block_ml = seen.grid.pixel_mm**2 * seen.grid.layer_mm / 1000
     margin = seen.support.astype(np.int32) - seen.patient
-    found = _whole_patient(margin <= 0, seen, block_ml, margin)
+    found, islands = _whole_patient(seen, block_ml, margin)
     margin[morph.fill_holes(found & (seen.patient > CERTAIN // 2)) & ~(margin > 0)] = -CERTAIN
     _keep_patient(margin, seen, patient, block_ml)
-    region = (margin > 0) & (seen.support > CERTAIN * 2 // 5) & (seen.means > levels.support)
+    region = (margin > 0) & ((seen.support > CERTAIN * 2 // 5) | islands) & (seen.means > levels.support)
     labels, count = ndi.label(region)
     sizes = np.bincount(labels.ravel(), minlength=count + 1) * block_ml
     kept = sizes >= min(SMALLEST_SUPPORT_ML, 10 * block_ml * len(seen.layers))
@@ -153,17 +153,18 @@ def _keep_patient(margin: np.ndarray, seen: NetworkView, patient: np.ndarray, bl
     margin[back[labels]] = -CERTAIN
 
 
-def _whole_patient(patient: np.ndarray, seen: NetworkView, block_ml: float, margin: np.ndarray) -> np.ndarray:
-    """The patient without small pieces that hang in or on the support; `margin` is changed there."""
-    patient = patient & (seen.patient > CERTAIN // 3)
+def _whole_patient(seen: NetworkView, block_ml: float, margin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The patient without small pieces apart from it, and those of them that are support; `margin` is changed there."""
+    patient = (margin <= 0) & (seen.patient > CERTAIN // 3)
     labels, count = ndi.label(patient)
     sizes = np.bincount(labels.ravel(), minlength=count + 1) * block_ml
     sizes[0] = 0
     small = sizes < min(SMALLEST_PATIENT_ML, 0.2 * sizes.max(initial=0))
     small[0] = False
     lost = small[labels]
-    margin[lost] = np.where(seen.support[lost] > CERTAIN // 4, 1, -CERTAIN)
-    return patient & ~lost
+    islands = lost & (seen.support > CERTAIN // 4)
+    margin[lost] = np.where(islands[lost], 1, -CERTAIN)
+    return patient & ~lost, islands
 
 
 def draw_view(

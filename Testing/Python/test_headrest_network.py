@@ -1,0 +1,166 @@
+"""The headrest by a network: what is made of its answer, when it is asked, and what happens when it cannot be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pytest
+from DicomAnalysisLib.errors import ModelError, UsageError
+from DicomAnalysisLib.phantom import make_head_phantom
+from DicomAnalysisLib.segmentation import SegmentationOptions, segment
+from DicomAnalysisLib.segmentation.analysis import Analysis
+from DicomAnalysisLib.segmentation.network.fusion import classical_patient
+from DicomAnalysisLib.segmentation.network.grid import PATIENT, SUPPORT, network_grid
+from DicomAnalysisLib.segmentation.network.headrest import draw_view, owned, view
+from DicomAnalysisLib.segmentation.network.use import model_for
+
+pytest.importorskip("torch", reason="the network needs torch")
+
+CLASSICAL = SegmentationOptions(tasks=("headrest",), method="classical")
+
+
+class Knowing:
+    """In place of a network: the truth on the network's grid, with the errors that a test puts into it."""
+
+    def __init__(self, patient: np.ndarray, support: np.ndarray) -> None:
+        self.patient, self.support, self.asked = patient, support, 0
+
+    def run(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for image in images:
+            layer = self.asked
+            self.asked += 1
+            out = np.zeros((3, *image.shape[1:]), np.float32)
+            out[PATIENT], out[SUPPORT] = self.patient[layer], self.support[layer]
+            out[0] = 1 - out[1:].sum(0)
+            yield out
+
+
+@pytest.fixture(scope="module")
+def head():
+    return make_head_phantom(shape=(10, 160, 160), spacing=(8.0, 1.5, 1.5), seed=3)
+
+
+@pytest.fixture(scope="module")
+def analysis(head):
+    return Analysis(head.volume, CLASSICAL, lambda _share, _stage: None)
+
+
+@pytest.fixture(scope="module")
+def small_model(tmp_path_factory):
+    """An untrained network in a model folder."""
+    import torch
+    from DicomAnalysisLib.networks.architectures import build_network
+    from DicomAnalysisLib.networks.card import ModelCard
+    from DicomAnalysisLib.networks.model_folder import save_model
+    from DicomAnalysisLib.segmentation.training.tasks import model_description
+
+    torch.manual_seed(0)
+    description = model_description("headrest", small=True)
+    folder = tmp_path_factory.mktemp("models") / "mine"
+    save_model(folder, build_network(description), description, ModelCard("tests"))
+    return folder
+
+
+def seen_by(head, analysis, patient, support):
+    """What the module makes of an answer: a mask at full resolution."""
+    grid = network_grid(head.volume.shape, head.volume.geometry)
+    means = grid.block_means(head.volume.voxels)
+    rows = np.flatnonzero((means > -850).any((0, 2)))
+    columns = np.flatnonzero((means > -850).any((0, 1)))
+    part = tuple(slice(max(0, a[0] - 16), a[-1] + 17) for a in (rows, columns))
+    network = Knowing(patient[:, *part].astype(float), support[:, *part].astype(float))
+    seen = view(means, grid, np.arange(len(means)), network)
+    whose = owned(seen, analysis.levels, classical_patient(analysis, grid, seen.layers))
+    return draw_view(head.volume.voxels, seen, whose, analysis.levels, np.zeros(head.volume.shape, bool))
+
+
+def dice(a, b):
+    return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
+
+
+def test_a_right_answer_gives_the_phantoms_own_headrest(head, analysis):
+    mask = seen_by(head, analysis, head.patient, head.headrest)
+    assert dice(mask, head.headrest) > 0.97
+    assert not (mask & head.patient).any()
+
+
+def test_crumbs_and_islands_are_put_right(head, analysis):
+    patient, support = head.patient.astype(float), head.headrest.astype(float)
+    inside = tuple(round(axis.mean()) for axis in np.nonzero(head.patient))
+    patch = (inside[0], slice(inside[1] - 3, inside[1] + 3), slice(inside[2] - 3, inside[2] + 3))
+    patient[patch], support[patch] = 0, 1  # a crumb of support in the middle of the head
+    holder = np.argwhere(head.headrest)[len(np.argwhere(head.headrest)) // 2]
+    spot = (holder[0], slice(holder[1] - 1, holder[1] + 2), slice(holder[2] - 1, holder[2] + 2))
+    patient[spot], support[spot] = 0.6, 0.4  # and of patient in the holder
+    mask = seen_by(head, analysis, patient, support)
+    assert np.array_equal(mask, seen_by(head, analysis, head.patient, head.headrest))
+
+
+def test_what_is_surely_patient_is_not_taken_by_an_unsure_network(head, analysis):
+    half = np.zeros(head.patient.shape, bool)
+    half[:, : head.patient.shape[1] // 2] = True
+    taken = head.patient & half
+    unsure = head.headrest + 0.7 * taken
+    mask = seen_by(head, analysis, head.patient * np.where(taken, 0.3, 1.0), unsure)
+    assert np.count_nonzero(mask & head.patient) / np.count_nonzero(head.patient) < 1e-4
+
+
+def test_empty_slices_stay_empty_and_are_not_looked_at(head, analysis):
+    voxels = head.volume.voxels.copy()
+    voxels[:3] = -1000
+    grid = network_grid(head.volume.shape, head.volume.geometry)
+    network = Knowing(np.zeros((10, 1, 1)), np.ones((10, 1, 1)))
+    seen = view(grid.block_means(voxels), grid, np.arange(10), network)
+    assert network.asked == 7
+    assert not seen.support[:3].any()
+
+
+def test_the_result_says_which_network_ran(head, small_model):
+    options = SegmentationOptions(tasks=("headrest",), method="network", device="cpu", models=(str(small_model),))
+    result = segment(head.volume, options)
+    assert result.method == "network"
+    used = result.details["networks"]["headrest"]
+    manifest = json.loads((small_model / "manifest.json").read_text())
+    assert used["model"] == "headrest"
+    assert used["sha256"] in json.dumps(manifest)
+    assert used["device"] == "cpu"
+    again = segment(head.volume, options)
+    assert np.array_equal(result.segment("Headrest").mask, again.segment("Headrest").mask)
+
+
+def test_auto_asks_no_network_where_nothing_touches(small_model):
+    apart = make_head_phantom(shape=(10, 160, 160), spacing=(8.0, 1.5, 1.5), seed=3, contact=False)
+    options = SegmentationOptions(tasks=("headrest",), device="cpu", models=(str(small_model),))
+    result = segment(apart.volume, options)
+    if not result.uncertain_slices:
+        assert result.method == "classical"
+        assert np.array_equal(
+            result.segment("Headrest").mask, segment(apart.volume, CLASSICAL).segment("Headrest").mask
+        )
+
+
+def test_changed_weights_are_refused(head, small_model, tmp_path):
+    changed = tmp_path / "changed"
+    shutil.copytree(small_model, changed)
+    weights = changed / "weights.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-5] ^= 1
+    weights.write_bytes(data)
+    options = SegmentationOptions(tasks=("headrest",), method="network", device="cpu", models=(str(changed),))
+    with pytest.raises(ModelError, match=r"weights\.safetensors"):
+        segment(head.volume, options)
+
+
+def test_a_model_that_is_not_there_is_a_usage_error(head, tmp_path):
+    options = SegmentationOptions(tasks=("headrest",), method="network", models=(str(tmp_path / "none"),))
+    with pytest.raises(UsageError, match="no model"):
+        segment(head.volume, options)
+
+
+def test_a_model_is_used_for_its_own_task_only(small_model):
+    options = SegmentationOptions(models=(str(small_model),))
+    assert model_for("headrest", options) == small_model
+    assert model_for("metal", options) != small_model
