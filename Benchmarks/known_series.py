@@ -8,11 +8,13 @@ import numpy as np
 from contact_cases import KnownSeries
 from DicomAnalysisLib.dicom.reader import read_volume
 from DicomAnalysisLib.segmentation import SegmentationOptions, segment
+from DicomAnalysisLib.segmentation.training.labels import classical_labels
 from scipy import ndimage as ndi
 from score_series import reference_mask
 
 REFERENCE = "reference-patient.npz"
 SOLID_HU = -500
+UNSEEN = ("head-philips-phantom/S2010", "chest-totalseg-j2k")
 
 
 def known_series(data: Path) -> list[KnownSeries]:
@@ -22,6 +24,17 @@ def known_series(data: Path) -> list[KnownSeries]:
     more than 1.5 mm outside: where the two touch, the classical method leaves a rim to the patient.
     """
     return [_known(path.parent) for path in sorted(data.glob(f"*/{REFERENCE}"))]
+
+
+def unseen_supports(data: Path) -> list[KnownSeries]:
+    """Supports that no training has shown: the Philips head holder, and a table with arm rests."""
+    return [_labelled(data / name, name) for name in UNSEEN]
+
+
+def _labelled(folder: Path, name: str) -> KnownSeries:
+    volume = read_volume(folder)
+    found = classical_labels(volume)
+    return KnownSeries(name, volume, found.patient, found.support)
 
 
 def _known(folder: Path) -> KnownSeries:

@@ -4,8 +4,8 @@
 
 FOLDER is what `train_headrest.py` left: a network for each fold of held-out patients. Two tables, in Markdown:
 the series with a reference mask, scored as `score_series.py` does, and composites in contact, whose truth is known
-by construction, patient and support both of the held-out patients (or the support a made one). Intervals are 95 %
-percentile bootstraps over patients.
+by construction: a held-out patient, and a support that no training has shown (a scanner's, or a made one).
+Intervals are 95 % percentile bootstraps over patients.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Testing" / "Data")
 from contact_cases import KnownSeries, cases
 from DicomAnalysisLib.segmentation import SegmentationOptions, segment
 from DicomAnalysisLib.volume import Volume
-from known_series import known_series
+from known_series import known_series, unseen_supports
 from score_series import interval, targets
 from train_headrest import FOLDS
 
@@ -65,7 +65,7 @@ def score_fold(data: Path, work: Path, made: int, fold: int) -> list[Row]:
     rows: list[Row] = []
     for series in held:
         rows += _real_rows(series, compared)
-    for case in cases(held, held, made=made, seed=fold):
+    for case in cases(held, unseen_supports(data), made=made, seed=fold):
         answers = {name: method(case.volume) for name, method in compared.items()}
         answers["neighbouring slice"] = neighbouring_slice(case.truth.support)
         for name, mask in answers.items():

@@ -16,7 +16,6 @@ import argparse
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -49,8 +48,6 @@ FOLDS = (
 )
 """Series of one patient, held out together."""
 OTHERS = ("cohort-tcga-luad-single-slices",)
-SUPPORTS = ("head-philips-phantom/S2010", "chest-totalseg-j2k")
-"""Learned from by the shipped network only: for the folds they are supports that no training has shown."""
 SCENES, SCENE_SIZE, SIZE, SEED = 6000, (192, 192), (128, 128), 7
 KEPT_BACK = 25
 """Every so many scenes one is kept for validation."""
@@ -62,27 +59,21 @@ def options(epochs: int) -> FitOptions:
     return FitOptions(epochs=epochs, batch=12, learning_rate=2e-3, patience=epochs, seed=SEED, device="cpu", classes=3)
 
 
-def examples(data: Path, ship: bool) -> list[Example]:
+def examples(data: Path) -> list[Example]:
     """All that is learned from."""
     found = [headrest_example(k.volume, k.patient, k.support) for k in known_series(data)]
-    for name in (*OTHERS, *(SUPPORTS if ship else ())):
-        others = collect_examples(data / name).examples
-        found += [replace(example, is_patient="phantom" not in name) for example in others]
+    for name in OTHERS:
+        found += collect_examples(data / name).examples
     return found
 
 
-def scenes_file(work: Path, ship: bool) -> Path:
-    """Where the scenes are: of the folds together, and of the shipped network."""
-    return work / ("scenes-ship.npz" if ship else "scenes.npz")
-
-
-def make_scenes(data: Path, work: Path, jobs: int, ship: bool) -> None:
+def make_scenes(data: Path, work: Path, jobs: int) -> None:
     """Scenes with the patients in them, in one file."""
-    path = scenes_file(work, ship)
+    path = work / "scenes.npz"
     if path.exists():
         return
     # Every process reads the examples itself: they are large, and would be handed over with every chunk.
-    with ProcessPoolExecutor(jobs, initializer=_learn, initargs=(data, ship)) as pool:
+    with ProcessPoolExecutor(jobs, initializer=_learn, initargs=(data,)) as pool:
         scenes = list(pool.map(_scene, range(SCENES), chunksize=50))
     patients = [" | ".join(scene.patients) for scene in scenes]
     np.savez(
@@ -96,8 +87,8 @@ def make_scenes(data: Path, work: Path, jobs: int, ship: bool) -> None:
 _learned: list[Example] = []
 
 
-def _learn(data: Path, ship: bool) -> None:
-    _learned.extend(examples(data, ship))
+def _learn(data: Path) -> None:
+    _learned.extend(examples(data))
 
 
 def _scene(number: int) -> Scene:
@@ -106,7 +97,7 @@ def _scene(number: int) -> Scene:
 
 def train(data: Path, work: Path, fold: int, epochs: int, per_epoch: int) -> None:
     """One fold, or with `fold` == ALL the network that ships."""
-    stored = np.load(scenes_file(work, fold == ALL))
+    stored = np.load(work / "scenes.npz")
     held = held_out_patients(data, fold)
     patients = [set(text.split(" | ")) for text in stored["patients"].tolist()]
     usable = [n for n, found in enumerate(patients) if not found & held]
@@ -181,7 +172,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=14, help="of the folds; the shipped network learns twice as long")
+    parser.add_argument("--epochs", type=int, default=10, help="of the folds; the shipped network learns twice as long")
     parser.add_argument("--per-epoch", type=int, default=1200)
     parser.add_argument("--ship", action="store_true", help="also train on all patients")
     parser.add_argument("--fold", type=int, help=argparse.SUPPRESS)
@@ -191,8 +182,7 @@ def main() -> None:
         epochs = arguments.epochs * (2 if arguments.fold == ALL else 1)
         train(arguments.data, arguments.work, arguments.fold, epochs, arguments.per_epoch)
         return
-    for ship in (False, True)[: 2 if arguments.ship else 1]:
-        make_scenes(arguments.data, arguments.work, arguments.jobs, ship)
+    make_scenes(arguments.data, arguments.work, arguments.jobs)
     wanted = [*range(len(FOLDS)), *([ALL] if arguments.ship else [])]
     wanted = [fold for fold in wanted if not (arguments.work / f"fold-{fold}" / "model" / "manifest.json").exists()]
     with ProcessPoolExecutor(arguments.jobs) as pool:

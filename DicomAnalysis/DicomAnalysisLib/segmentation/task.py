@@ -15,7 +15,7 @@ from .bone import segment_bone
 from .headrest import draw, support_region
 from .measure import measure_mask, measure_piece
 from .metal import location, metal_pieces, metal_threshold
-from .network.fusion import draw_headrest
+from .network.fusion import draw_headrest, draw_metal
 from .options import SegmentationOptions, require_available
 from .result import Segment, SegmentationResult
 
@@ -136,7 +136,8 @@ def _metal(analysis: Analysis, options: SegmentationOptions, report: Progress) -
     wanted = {"inside": ("inside", "at the skin"), "outside": ("outside",)}.get(options.region)
     mask = np.zeros(volume.shape, bool)
     pieces = []
-    for index in metal_pieces(analysis.candidates, analysis.metal):
+    found = draw_metal(analysis, options)
+    for index in metal_pieces(analysis.candidates, analysis.metal) if found is None else found:
         where = location(analysis.coarse_index(index), deep, skin)
         if wanted is None or where in wanted:
             pieces.append(measure_piece(volume, index, where))
