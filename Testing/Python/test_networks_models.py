@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from DicomAnalysisLib import cli
 from DicomAnalysisLib.errors import ModelError, UsageError
 from DicomAnalysisLib.networks import model_folder
 from DicomAnalysisLib.networks.architectures import (
@@ -289,6 +290,14 @@ class TestFinding:
     def test_nothing_else(self, name):
         with pytest.raises(UsageError, match="There is no model"):
             find_model(name)
+
+    def test_the_documentation_shows_their_cards(self, capsys):
+        """Made by ``dicom-analysis models show NAME > Documentation/model-NAME.md``."""
+        for manifest in shipped_models():
+            name = manifest.folder.name
+            assert cli.main(["models", "show", name]) == 0
+            page = REPOSITORY / "Documentation" / f"model-{name}.md"
+            assert page.read_text(encoding="utf-8") == capsys.readouterr().out
 
     def test_those_that_ship_are_whole_and_small(self):
         for manifest in shipped_models():
