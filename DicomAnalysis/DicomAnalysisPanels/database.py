@@ -31,6 +31,7 @@ class DatabasePanel(PagePanel):
         self._listed: tuple | None = None
         self.batch = BatchPanel(ui, shared, self.list_again)
         self.list = SeriesTable(ui.seriesTable, self.update, self.load)
+        shared.checked = self.checked
         ui.refreshButton.connect("clicked(bool)", self.refresh)
         ui.checkShownButton.connect("clicked(bool)", self.check_shown)
         ui.uncheckAllButton.connect("clicked(bool)", self.uncheck_all)
@@ -53,6 +54,10 @@ class DatabasePanel(PagePanel):
         self.list.set_series(self.series)
         self.batch.look()
         self.update()
+
+    def checked(self) -> tuple[str, ...]:
+        """UIDs of the checked series, in the order of the list."""
+        return tuple(uid for uid in self._order() if uid in self.list.checked)
 
     def list_again(self) -> None:
         """Results came or went: show which series are done."""
@@ -117,7 +122,7 @@ class DatabasePanel(PagePanel):
             _("Load the selected series as one volume, with every slice where it was acquired."),
             busy or ("" if self.list.current else _("Select a series: click its row.")),
         )
-        batch.update(tuple(uid for uid in self._order() if uid in self.list.checked))
+        batch.update(self.checked())
 
     def _order(self) -> list[str]:
         return [one.identity.series_uid for one in self.series] if self.list.checked else []

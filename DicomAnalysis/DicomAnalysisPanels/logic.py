@@ -8,12 +8,13 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from .background import BackgroundJob, require_in_scene
 from .database_logic import DatabaseLogic
 from .parameters import DicomAnalysisParameterNode
+from .training_logic import TrainingLogic
 
 SegmentationNodes = namedtuple("SegmentationNodes", "segmentationNode tableNode cleanedVolumeNode result")
 """What a run left in the scene (None where there is nothing) and the library's `SegmentationResult`."""
 
 
-class DicomAnalysisLogic(DatabaseLogic, ScriptedLoadableModuleLogic):
+class DicomAnalysisLogic(DatabaseLogic, TrainingLogic, ScriptedLoadableModuleLogic):
     """All that the panel does, for Slicer's Python console and for scripts.
 
     `parent` is as for every scripted module logic; `scene` is where to work, Slicer's own by default.
@@ -66,6 +67,8 @@ class DicomAnalysisLogic(DatabaseLogic, ScriptedLoadableModuleLogic):
         createCleanedVolume=True,
         metalThreshold=None,
         replaceEarlier=True,
+        method="auto",
+        models=(),
     ):
         """Segment a CT volume; results go under the volume's study.
 
@@ -83,6 +86,10 @@ class DicomAnalysisLogic(DatabaseLogic, ScriptedLoadableModuleLogic):
             HU; derived from the data by default.
         replaceEarlier : bool
             Update the nodes of an earlier run on this volume instead of making new ones.
+        method : str
+            ``"auto"``, ``"classical"`` or ``"network"``.
+        models : sequence of str
+            Folders of networks of the user's own, each for the task that it was trained for.
 
         Returns
         -------
@@ -94,7 +101,7 @@ class DicomAnalysisLogic(DatabaseLogic, ScriptedLoadableModuleLogic):
         DicomAnalysisLib.errors.DicomAnalysisError
             If an option is unknown or the volume cannot be segmented; the message says why.
         """
-        result = self.computeSegments(volumeNode, tasks, region, metalThreshold)
+        result = self.computeSegments(volumeNode, tasks, region, metalThreshold, method, models)
         return self.applyResult(volumeNode, result, createCleanedVolume, replaceEarlier)
 
     def segmentHeadrest(self, volumeNode):
@@ -105,12 +112,22 @@ class DicomAnalysisLogic(DatabaseLogic, ScriptedLoadableModuleLogic):
         """`segment` with metal alone."""
         return self.segment(volumeNode, ["metal"], region)
 
-    def computeSegments(self, volumeNode, tasks=("headrest", "metal"), region="inside", metalThreshold=None):
+    def computeSegments(
+        self,
+        volumeNode,
+        tasks=("headrest", "metal"),
+        region="inside",
+        metalThreshold=None,
+        method="auto",
+        models=(),
+    ):
         """The first half of `segment`, which takes the time: a `SegmentationResult`; the scene stays as it is."""
         from DicomAnalysisLib.mrml import node_to_volume
         from DicomAnalysisLib.segmentation import SegmentationOptions, segment
 
-        options = SegmentationOptions(tuple(tasks), region, metal_threshold_hu=metalThreshold)
+        options = SegmentationOptions(
+            tuple(tasks), region, method, metal_threshold_hu=metalThreshold, models=tuple(models)
+        )
         return segment(node_to_volume(volumeNode), options)
 
     def segmentInBackground(
@@ -121,6 +138,8 @@ class DicomAnalysisLogic(DatabaseLogic, ScriptedLoadableModuleLogic):
         createCleanedVolume=True,
         metalThreshold=None,
         replaceEarlier=True,
+        method="auto",
+        models=(),
         onProgress=None,
         onDone=None,
     ):
@@ -150,7 +169,9 @@ class DicomAnalysisLogic(DatabaseLogic, ScriptedLoadableModuleLogic):
             require_in_scene(volumeNode)
             return self.applyResult(volumeNode, result, createCleanedVolume, replaceEarlier)
 
-        options = SegmentationOptions(tuple(tasks), region, metal_threshold_hu=metalThreshold)
+        options = SegmentationOptions(
+            tuple(tasks), region, method, metal_threshold_hu=metalThreshold, models=tuple(models)
+        )
         job = segment_volume_job(node_to_volume(volumeNode), options)
         return BackgroundJob(job, intoScene, on_progress=onProgress, on_done=onDone)
 

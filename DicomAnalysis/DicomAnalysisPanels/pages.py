@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +33,7 @@ class Page(NamedTuple):
 PAGES = (
     Page(_("Segment"), "Segment.ui", "segment:SegmentPanel", "DicomAnalysisLib.segmentation"),
     Page(_("DICOM database"), "Database.ui", "database:DatabasePanel", "DicomAnalysisLib.dicom"),
+    Page(_("Train"), "Train.ui", "train:TrainPanel", "DicomAnalysisLib.segmentation.training"),
     Page(_("Settings and log"), "Settings.ui", "settings:SettingsPanel", "DicomAnalysisLib.errors"),
 )
 
@@ -48,12 +49,15 @@ class Shared:
     log : Log
     select : callable
         Chooses a volume node and shows the page that works on it.
+    checked : callable
+        Gives the UIDs of the series that are checked in the list of the DICOM database.
     """
 
     logic: DicomAnalysisLogic
     tasks: TaskRunner
     log: Log
     select: Callable[[Any], None] = lambda _node: None
+    checked: Callable[[], Sequence[str]] = tuple
 
 
 class PagePanel:

@@ -38,6 +38,68 @@ class RunPlace(enum.Enum):
         return labels[list(RunPlace).index(self)]
 
 
+class Method(enum.Enum):
+    """How segments are found; the values are those of the library's options."""
+
+    AUTO = "auto"
+    CLASSICAL = "classical"
+    NETWORK = "network"
+
+    def label(self) -> str:
+        """What the list shows."""
+        labels = (_("Automatic"), _("Classical"), _("Neural network"))
+        return labels[list(Method).index(self)]
+
+
+class TrainSource(enum.Enum):
+    """Where the series of a training come from."""
+
+    CHECKED = "checked"
+    FOLDER = "folder"
+
+    def label(self) -> str:
+        """What the list shows."""
+        labels = (_("Series checked in DICOM database"), _("A folder"))
+        return labels[list(TrainSource).index(self)]
+
+
+class TrainTask(enum.Enum):
+    """What the network is to find; the values are those of the library's options."""
+
+    HEADREST = "headrest"
+    METAL = "metal"
+
+    def label(self) -> str:
+        """What the list shows."""
+        labels = (_("Headrest"), _("Metal"))
+        return labels[list(TrainTask).index(self)]
+
+
+class TrainLabels(enum.Enum):
+    """What a network learns from; the values are those of the logic."""
+
+    CLASSICAL = "classical"
+    OWN = "own"
+    BOTH = "both"
+
+    def label(self) -> str:
+        """What the list shows."""
+        labels = (_("Automatic segmentation"), _("My segmentations in the scene"), _("Mine, automatic elsewhere"))
+        return labels[list(TrainLabels).index(self)]
+
+
+class TrainSize(enum.Enum):
+    """How much is computed; the values are those of the library's options."""
+
+    STANDARD = "standard"
+    SMALL = "small"
+
+    def label(self) -> str:
+        """What the list shows."""
+        labels = (_("Standard"), _("Small: a first look"))
+        return labels[list(TrainSize).index(self)]
+
+
 @parameterNodeWrapper
 class DicomAnalysisParameterNode:
     """Choices of all pages, by the names that the .ui files give their widgets (`SlicerParameterName`)."""
@@ -51,6 +113,15 @@ class DicomAnalysisParameterNode:
     hideDone: bool = False  # noqa: N815
     outputFolder: str = ""  # noqa: N815
     runPlace: RunPlace = RunPlace.AUTO  # noqa: N815
+    method: Method = Method.AUTO
+    ownNetwork: str = ""  # noqa: N815
+    trainSource: TrainSource = TrainSource.CHECKED  # noqa: N815
+    trainFolder: str = ""  # noqa: N815
+    trainTask: TrainTask = TrainTask.HEADREST  # noqa: N815
+    trainLabels: TrainLabels = TrainLabels.CLASSICAL  # noqa: N815
+    trainSize: TrainSize = TrainSize.STANDARD  # noqa: N815
+    trainEpochs: Annotated[int, WithinRange(1, 1000)] = 40  # noqa: N815
+    trainOutput: str = ""  # noqa: N815
 
 
 def bind(parameters: DicomAnalysisParameterNode, ui: SimpleNamespace) -> int:
@@ -70,3 +141,8 @@ def bind(parameters: DicomAnalysisParameterNode, ui: SimpleNamespace) -> int:
 def threshold_hu(parameters: DicomAnalysisParameterNode) -> "float | None":
     """The metal threshold that a user set, or None where it is to be derived."""
     return parameters.metalThreshold if parameters.metalThreshold > DERIVED else None
+
+
+def own_networks(parameters: DicomAnalysisParameterNode) -> tuple[str, ...]:
+    """Folders of models that a user chose for the page *Segment*."""
+    return tuple(one.strip() for one in parameters.ownNetwork.split(";") if one.strip())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from .buttons import enable, why_busy, why_not
 from .pages import PagePanel, Shared
-from .parameters import RunPlace, threshold_hu
+from .parameters import RunPlace, own_networks, threshold_hu
 from .results import ResultsPanel, summary
 
 SMALL_VOXELS = 4_000_000
@@ -35,6 +36,7 @@ class SegmentPanel(PagePanel):
         )
         for button, _purpose, tasks in self.purposes:
             button.connect("clicked(bool)", lambda _checked=False, tasks=tasks: self.run(tasks))
+        ui.ownNetworkButton.connect("clicked(bool)", self.browse_network)
         self.update()
 
     @property
@@ -64,6 +66,8 @@ class SegmentPanel(PagePanel):
             "region": parameters.metalRegion.value,
             "metalThreshold": threshold_hu(parameters),
             "createCleanedVolume": parameters.createCleanedVolume,
+            "method": parameters.method.value,
+            "models": own_networks(parameters),
         }
         self.results.say("")
         if self.runs_inside(volume_node):
@@ -79,6 +83,13 @@ class SegmentPanel(PagePanel):
                 lambda made: self.show(volume_node, made),
                 about=_identifier(volume_node),
             )
+
+    def browse_network(self) -> None:
+        """Button *...*: choose the folder of a model."""
+        title = _("Folder of a model")
+        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title, self.parameters.ownNetwork)
+        if folder:
+            self.parameters.ownNetwork = folder
 
     def runs_inside(self, volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
         """Whether a volume is segmented inside Slicer, without a process of its own."""

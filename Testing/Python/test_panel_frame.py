@@ -36,7 +36,7 @@ class TestPages:
     def test_every_page_has_its_tab(self, opened):
         tabs = opened.ui.pageTabs
         titles = [tabs.tabText(index) for index in range(tabs.count)]
-        assert titles == ["Segment", "DICOM database", "Settings and log"]
+        assert titles == ["Segment", "DICOM database", "Train", "Settings and log"]
 
     def test_a_page_without_its_library_part_is_not_shown(self, slicer_app):
         from DicomAnalysisPanels import PAGES, Page, Pages
@@ -44,7 +44,7 @@ class TestPages:
         from standins.pythonqt import wrap
 
         pages = (
-            *PAGES[2:],
+            *PAGES[-1:],
             Page("Later", "Settings.ui", "settings:SettingsPanel", "DicomAnalysisLib.not_there_yet.part"),
         )
         tabs = wrap(QtWidgets.QTabWidget())

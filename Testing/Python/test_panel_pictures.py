@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("PySide6", reason="the panel's stand-ins need PySide6-Essentials (extra 'test')")
@@ -18,7 +19,7 @@ slicer_app = pytest.fixture(run_application)
 opened = pytest.fixture(open_panel)
 
 WIDTHS = (400, 430, 640)
-PAGES = ("segment", "database", "settings")
+PAGES = ("segment", "database", "train", "settings")
 LONG = "a name that goes on and on, as they do in some hospitals, until nothing else is left of the line"
 
 
@@ -39,6 +40,8 @@ def full(opened, tmp_path, monkeypatch):
     opened.ui.outputLineEdit.text = f"/{LONG}"
     opened.ui.thresholdSpinBox.value = 12345
     opened.ui.batchLabel.text = f"57 of 60 series: 51 done, 6 failed. Resume does the rest. {LONG}"
+    opened.parameters.ownNetwork = f"/{LONG}"
+    train(opened, tmp_path / "training")
     opened.panel.log.add(f"Started: {LONG}")
     opened.tasks.say(f"Segment headrest and metal: {LONG}.")
     progress = SimpleNamespace(value=0.4, stage="preparing the volume", message="1.2.826.0.1.3680043.8.498." + "7" * 30)
@@ -47,6 +50,23 @@ def full(opened, tmp_path, monkeypatch):
     opened.panel.progress.update()
     yield opened
     opened.tasks.job = None
+
+
+def train(opened, folder):
+    """The page *Train* as it is when a training has ended."""
+    from DicomAnalysisLib.networks.strips import draw_strip, write_strip
+    from DicomAnalysisPanels.train import result_text
+
+    random = np.random.default_rng(0)
+    images = [random.normal(size=(128, 128)) for _ in range(5)]
+    classes = [np.pad(np.ones((40, 40), np.uint8), 44) for _ in range(5)]
+    strip = write_strip(folder, 3, draw_strip(images, classes, classes))
+    page = opened.panel.pages.panels[PAGES.index("train")]
+    opened.parameters.trainFolder = opened.parameters.trainOutput = f"/{LONG}"
+    numbers = {"training_loss": 0.9, "validation_loss": 1.1, "score": 0.7, "is_best": True}
+    page.on_epoch(SimpleNamespace(record={"epoch": 3, **numbers}, strip=str(strip)))
+    values = {"series": 12, "patients": {"training": 9}, "stopped": "patience", "best_epoch": 3, "best_score": 0.9}
+    page._say(result_text({**values, "left_out": [1, 2], "warnings": [LONG, LONG]}))
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -37,7 +37,9 @@ _HOMES = {
     "segmentation_node_to_masks": "segmentations",
     "series_to_nodes": "loading",
     "slice_maximum_curve": "curves",
+    "training_curves": "training_chart",
     "volume_to_node": "volumes",
+    "write_own_labels": "own_labels",
 }
 
 __all__ = list(_HOMES)

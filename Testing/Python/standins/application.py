@@ -54,6 +54,7 @@ def application(golden=None):
             QDesktopServices=Desktop,
             QFile=_qfile(),
             QFileDialog=FileDialog,
+            QPixmap=_gui().QPixmap,
             QTableWidgetItem=QtWidgets.QTableWidgetItem,
             QTimer=pythonqt.new_timer,
             QUiLoader=pythonqt.UiLoader,
@@ -281,6 +282,12 @@ def _module(name, **content):
     module.__spec__ = ModuleSpec(name, None)
     vars(module).update(content)
     return module
+
+
+def _gui():
+    from PySide6 import QtGui
+
+    return QtGui
 
 
 def _qt():

@@ -113,6 +113,10 @@ class _Connector:
             self.signal = "valueChanged(double)"
             widget.minimum, widget.maximum = within.minimum, within.maximum
             self.read, self.write = lambda: widget.value, lambda value: setattr(widget, "value", value)
+        elif class_name in ("QSpinBox", "QSlider") and hint is int:
+            self.signal = "valueChanged(int)"
+            widget.minimum, widget.maximum = within.minimum, within.maximum
+            self.read, self.write = lambda: widget.value, lambda value: setattr(widget, "value", value)
         elif class_name == "qMRMLNodeComboBox" and _is_node(hint):
             self.signal = "currentNodeChanged(vtkMRMLNode*)"
             widget.nodeTypes = [hint.__name__]

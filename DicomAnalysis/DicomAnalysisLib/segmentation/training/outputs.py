@@ -34,6 +34,20 @@ OPTIONS, SPLIT, LEFT_OUT, TEST_SCORE, CARD = "options.json", "split.json", "left
 _OF_A_RUN = (OPTIONS, MODEL, checkpoint.NAME, curves.NAME, history.JSON_NAME, SPLIT)
 
 
+def require_free(output: Path) -> None:
+    """Refuse a folder that holds a training.
+
+    Raises
+    ------
+    UsageError
+        If it does.
+    """
+    held = _held(output)
+    if held:
+        msg = f"{output} holds another training ({', '.join(held)}). Resume it, or choose another folder."
+        raise UsageError(msg)
+
+
 def prepare(output: Path, task: str, options: TrainingOptions, resume: bool) -> bool:
     """Look whether the folder can be used; whether a training in it is gone on with.
 
@@ -42,11 +56,9 @@ def prepare(output: Path, task: str, options: TrainingOptions, resume: bool) -> 
     UsageError
         If it holds a training, unless that is to be resumed and was begun with the same options.
     """
-    held = [name for name in _OF_A_RUN if (output / name).exists()]
-    if held and not resume:
-        msg = f"{output} holds another training ({', '.join(held)}). Resume it, or choose another folder."
-        raise UsageError(msg)
-    if held:
+    if not resume:
+        require_free(output)
+    elif _held(output):
         try:
             earlier = json.loads((output / OPTIONS).read_text(encoding="utf-8"))
             was_task, was = earlier["task"], earlier["options"]
@@ -81,22 +93,6 @@ def work_folder(output: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def read_options(output: Path | str) -> tuple[str, TrainingOptions]:
-    """Task and options of the training in a folder.
-
-    Raises
-    ------
-    UsageError
-        If there is none.
-    """
-    try:
-        document = json.loads((Path(output) / OPTIONS).read_text(encoding="utf-8"))
-        return document["task"], TrainingOptions(**document["options"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"There is no training to resume in {output}."
-        raise UsageError(msg) from error
 
 
 def write_left_out(output: Path, left_out: Iterable[LeftOut]) -> None:
@@ -188,6 +184,10 @@ def summary(result: TrainingResult) -> dict[str, object]:
             "left_out": str(output / LEFT_OUT),
         },
     }
+
+
+def _held(output: Path) -> list[str]:
+    return [name for name in _OF_A_RUN if (output / name).exists()]
 
 
 def _split_document(split: PatientSplit, series_uids: Sequence[str]) -> dict[str, list[str]]:
