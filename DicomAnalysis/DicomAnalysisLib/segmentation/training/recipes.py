@@ -74,16 +74,16 @@ def _headrest() -> Recipe:
 
 
 def _metal() -> Recipe:
-    from . import metal_samples
+    from . import metal_examples
     from .tasks import model_description
 
     return Recipe(
         "metal",
-        metal_samples.MetalSamples,
+        metal_examples.metal_samples,
         lambda small: model_description("metal", small),
-        metal_samples.plain_slices,
+        metal_examples.plain_slices,
         "Finds metal in CT, where streaks blur it, too.",
-        picture_channel=metal_samples.PICTURE_CHANNEL,
+        picture_channel=metal_examples.PICTURE_CHANNEL,
     )
 
 

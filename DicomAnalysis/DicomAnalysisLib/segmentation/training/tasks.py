@@ -48,5 +48,26 @@ def model_description(task: str, small: bool = False) -> ModelDescription:
             },
             {"classes": list(grid.CLASSES)},
         )
+    if task == "metal":
+        return ModelDescription(
+            "metal",
+            VERSION,
+            task,
+            {
+                # Unlike MONAI's UNet it works at full resolution at both ends: implants are a few pixels wide.
+                "network": "BasicUNet",
+                "spatial_dims": 2,
+                "in_channels": 3,
+                "out_channels": 2,
+                "features": [8, 8, 16, 16, 16, 8] if small else [16, 24, 32, 48, 64, 16],
+                "norm": "batch",
+            },
+            {
+                "modality": "CT",
+                "channels": ["HU/1000 from -1.024 to 3.071", "log2(max(HU, 3071)/3071)/3", "pixel size in mm"],
+                "spacing": "as acquired; trained on 0.49 to 0.98 mm",
+            },
+            {"classes": ["background", "metal"]},
+        )
     msg = f"There is no network for the task {task!r}; choose headrest or metal."
     raise UsageError(msg)
