@@ -283,6 +283,8 @@ def _other_value(opened, value):
         return not value
     if isinstance(value, float):
         return value + 1500.0
+    if isinstance(value, int):
+        return value + 15
     if isinstance(value, str):
         return f"{value}x y"
     if hasattr(value, "GetID"):
