@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...dependencies import missing
 from ...errors import ModelError, UsageError
 from ...networks.model_folder import LoadedModel, find_model, load_model, read_manifest
 from ..options import SegmentationOptions
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from ...networks.prediction import Predictor
 
 NETWORK_TASKS = ("headrest", "metal")
+
+
+PACKAGES = ("torch", "monai", "safetensors")
+
+
+def missing_packages() -> tuple[str, ...]:
+    """Packages that networks need and that are not installed, found without importing them."""
+    return tuple(name for name in PACKAGES if importlib.util.find_spec(name) is None)
 
 
 @dataclass(frozen=True)
@@ -74,9 +82,9 @@ def require_network(options: SegmentationOptions) -> None:
     """
     if options.method != "network":
         return
-    absent = missing("network")
+    absent = missing_packages()
     if absent:
-        names = ", ".join(package.module for package in absent)
+        names = ", ".join(absent)
         msg = (
             f"Method network needs {names}. In Slicer they are installed from the page Settings and log; elsewhere by "
             "pip install '.[network]'. Or use method auto or classical."
@@ -104,7 +112,7 @@ def open_network(task: str, options: SegmentationOptions, warnings: list[str]) -
     """
     if options.method == "classical" or task not in NETWORK_TASKS:
         return None
-    if options.method == "auto" and missing("network"):
+    if options.method == "auto" and missing_packages():
         return None
     from ...networks.prediction import Predictor
 
