@@ -31,16 +31,16 @@ IMPORT_NAMES = {
 }
 SLICER = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "DICOMLib", "MRMLCorePython"}
 
-# From the ground up. A room may use those of lower floors and its own. Writing a file in one step, and plain
-# JSON, know nothing of what is written: every room may use them.
+# From the ground up. A room may use those of lower floors and its own. Writing a file in one step, plain JSON, and
+# which packages are missing know nothing of what is written or computed: every room may use them.
 FLOORS = (
-    ("errors", "logs", "volume", "segments", "files.atomic", "files.json_text"),
+    ("errors", "logs", "volume", "segments", "dependencies", "files.atomic", "files.json_text"),
     ("dicom", "preprocessing", "phantom", "networks"),
     ("segmentation",),
     ("reporting", "files", "mrml", "dicomweb"),
     ("cohort",),
     ("batch",),
-    ("dependencies", "run"),
+    ("run",),
     ("jobs", "worker"),
     ("demo",),
     ("cli", "commands", "__main__"),

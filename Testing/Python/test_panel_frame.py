@@ -299,7 +299,9 @@ def _shown(widget, like):
         return list(type(like))[widget.currentIndex]
     if kind == "qMRMLNodeComboBox":
         return widget.currentNode()
-    return getattr(widget, {"QCheckBox": "checked", "QLineEdit": "text", "QDoubleSpinBox": "value"}[kind])
+    return getattr(
+        widget, {"QCheckBox": "checked", "QLineEdit": "text", "QDoubleSpinBox": "value", "QSpinBox": "value"}[kind]
+    )
 
 
 def _operate(widget, value):
