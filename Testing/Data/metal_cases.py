@@ -41,8 +41,6 @@ PATIENT = {
     **{case: case for case in ("02", "04", "12", "16", "24", "28")},
 }
 """Cases that show the same slice (06, 08, 10; 18, 20; 14, 22, 26) or most likely the same person (06 and 18)."""
-FOLDS = (("dental", "16"), ("spine", "02"), ("04", "24"), ("12", "28"))
-"""Held out together: all teeth, so that nothing is known of any tested jaw."""
 WITHOUT_METAL = {
     "abdomen-acrin001-t0": 6,
     "chest-lidc314-implicit": 5,

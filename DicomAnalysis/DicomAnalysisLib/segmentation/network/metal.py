@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from scipy import ndimage as ndi
 
-from ..metal import Candidates, MetalThreshold, metal_pieces
+from ..metal import EXTENDED_SCALE_HU, Candidates, MetalThreshold, metal_pieces
 
 MARGIN = 20
 """Pixels around the pieces of a slice that the network sees."""
@@ -42,22 +42,24 @@ class Window:
     columns: slice
 
 
-def network_input(hu: np.ndarray) -> np.ndarray:
-    """The two channels that the network sees.
+def network_input(hu: np.ndarray, pixel_mm: float) -> np.ndarray:
+    """The three channels that the network sees.
 
     Parameters
     ----------
     hu : array, shape (j, i)
+    pixel_mm : float
+        Size of a pixel: how far metal blooms is a matter of millimetres.
 
     Returns
     -------
-    array of float32, shape (2, j, i)
-        HU in thousands up to where a 12-bit scale ends, and octaves above it in thirds.
+    array of float32, shape (3, j, i)
+        HU in thousands up to where a 12-bit scale ends, octaves above it in thirds, and the pixel's size in mm.
     """
     hu = hu.astype(np.float32)
     within = np.clip(hu, -1024, _END_OF_SCALE) / 1000
     above = np.log2(np.maximum(hu, _END_OF_SCALE) / _END_OF_SCALE) / 3
-    return np.stack([within, above]).astype(np.float32)
+    return np.stack([within, above, np.full_like(within, pixel_mm)])
 
 
 def windows_around(pieces: list[np.ndarray], shape: tuple[int, int, int]) -> list[Window]:
@@ -100,7 +102,7 @@ def refine_metal(
     voxels: np.ndarray,
     candidates: Candidates,
     threshold: MetalThreshold,
-    spacing: tuple[float, float, float],  # noqa: ARG001
+    spacing: tuple[float, float, float],
     predictor: Predicts,
 ) -> list[np.ndarray]:
     """Connected pieces of metal as the network draws them: takes the place of `metal_pieces`.
@@ -113,7 +115,7 @@ def refine_metal(
     threshold : MetalThreshold
         From `metal_threshold`.
     spacing : tuple of float
-        Slice, row and column spacing, mm. The network was trained on 0.5 to 1 mm and takes pixels as they are.
+        Slice, row and column spacing, mm. The network was trained on pixels of 0.5 to 1 mm and takes them as they are.
     predictor : Predicts
         Runs the metal network on `network_input`.
 
@@ -123,19 +125,31 @@ def refine_metal(
         Flat voxel indices, largest piece first; empty when there is no metal.
     """
     classical = metal_pieces(candidates, threshold)
-    if not classical:
-        return []
-    where = windows_around(classical, voxels.shape)
-    near = _near(classical, voxels.shape)
-    mask: list[np.ndarray] = []
+    drawn = [piece for piece in classical if _is_drawn(voxels.reshape(-1)[piece])]
+    blurred = [piece for piece in classical if not _is_drawn(voxels.reshape(-1)[piece])]
+    if not blurred:
+        return drawn
+    where = windows_around(blurred, voxels.shape)
+    near = _near(blurred, voxels.shape)
+    mask: list[np.ndarray] = drawn.copy()
     size = voxels.shape[1] * voxels.shape[2]
-    images = (network_input(voxels[w.k, w.rows, w.columns]) for w in where)
+    pixel_mm = float(np.sqrt(spacing[1] * spacing[2]))
+    images = (network_input(voxels[w.k, w.rows, w.columns], pixel_mm) for w in where)
     for window, scores in zip(where, predictor.run(images), strict=True):
         rows, columns = np.nonzero(scores[1] > 0.5)
         mask.append(window.k * size + (rows + window.rows.start) * voxels.shape[2] + columns + window.columns.start)
     index = np.unique(np.concatenate(mask))
-    index = index[np.isin(index, near, assume_unique=True)]
+    allowed = np.unique(np.concatenate([near, *drawn]))
+    index = index[np.isin(index, allowed, assume_unique=True)]
     return _seeded_pieces(index, voxels, threshold.seed_hu)
+
+
+def _is_drawn(hu: np.ndarray) -> bool:
+    """Whether a piece was put into the image rather than measured: one value, beyond a 12-bit scale.
+
+    Artefact correction does so. Such a piece has no blurred border for a network to judge.
+    """
+    return bool(hu.min() == hu.max() > EXTENDED_SCALE_HU)
 
 
 def _near(pieces: list[np.ndarray], shape: tuple[int, int, int]) -> np.ndarray:

@@ -99,8 +99,8 @@ def metal_training_sets(
     """
     if cache is not None and cache.exists():
         stored = np.load(cache)
-        return MetalCrops(stored["hu"], stored["truth"], tuple(str(p) for p in stored["patients"]))
-    found: list[tuple[np.ndarray, np.ndarray, str]] = []
+        return MetalCrops(stored["hu"], stored["truth"], stored["pixel_mm"], tuple(str(p) for p in stored["patients"]))
+    found: list[tuple[np.ndarray, np.ndarray, float, str]] = []
     total = len(slices) + len(cases)
     for number, case in enumerate([*slices, *cases]):
         stage = _Stage.of(case)
@@ -110,9 +110,8 @@ def metal_training_sets(
             found.append(_crop(stage, donor, n == 0, rng))
         if report is not None:
             report(number + 1, total)
-    crops = MetalCrops(
-        np.stack([hu for hu, _, _ in found]), np.stack([truth for _, truth, _ in found]), tuple(p for _, _, p in found)
-    )
+    hu, truth, pixel_mm, patients = zip(*found, strict=True)
+    crops = MetalCrops(np.stack(hu), np.stack(truth), np.array(pixel_mm), patients)
     if cache is not None:
         _store(crops, cache)
     return crops
@@ -125,14 +124,16 @@ def _donor(case: MetalCase, cases: Sequence[MetalCase], n: int, rng: np.random.G
 
 def _store(crops: MetalCrops, cache: Path) -> None:
     part = cache.with_suffix(".part.npz")
-    np.savez_compressed(part, hu=crops.hu, truth=crops.truth, patients=np.array(crops.patients))
+    np.savez_compressed(
+        part, hu=crops.hu, truth=crops.truth, pixel_mm=crops.pixel_mm, patients=np.array(crops.patients)
+    )
     part.replace(cache)
 
 
 def _crop(
     stage: _Stage, donor: MetalCase | None, as_it_is: bool, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """One crop: HU, truth, and whose they are."""
+) -> tuple[np.ndarray, np.ndarray, float, str]:
+    """One crop: HU, truth, the pixel's size in mm, and whose they are."""
     case = stage.case
     share, material = np.zeros(case.hu.shape, np.float32), "titanium"
     for _ in range(20):
@@ -167,7 +168,15 @@ def _crop(
             paths=stage.paths,
         )
     patients = {case.patient} | ({donor.patient} if donor is not None else set())
-    return image, truth[window].astype(np.uint8), "+".join(sorted(patients))
+    pixel_mm = float(np.sqrt(case.spacing[0] * case.spacing[1]))
+    return image, truth[window].astype(np.uint8), pixel_mm, "+".join(sorted(patients))
+
+
+def crop_at(case: MetalCase, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float, str]:
+    """A crop of a case around its metal, as it was acquired: HU, truth, the pixel's size in mm, and whose it is."""
+    window = _window(case.metal, rng)
+    pixel_mm = float(np.sqrt(case.spacing[0] * case.spacing[1]))
+    return case.hu[window], case.metal[window].astype(np.uint8), pixel_mm, case.patient
 
 
 def _any_scan(beam: FanBeam, rng: np.random.Generator) -> Scan:
