@@ -23,6 +23,8 @@ STEP = 32
 REACH = 3
 """Metal is looked for no farther than this many pixels from a piece of the classical method."""
 _END_OF_SCALE = 3071.0
+_MIRRORED = ((), (1,), (2,), (1, 2))
+"""Axes of an image (channels, H, W) along which it is mirrored."""
 _EVERY_NEIGHBOUR = np.ones((3, 3, 3), bool)
 
 
@@ -135,13 +137,26 @@ def refine_metal(
     size = voxels.shape[1] * voxels.shape[2]
     pixel_mm = float(np.sqrt(spacing[1] * spacing[2]))
     images = (network_input(voxels[w.k, w.rows, w.columns], pixel_mm) for w in where)
-    for window, scores in zip(where, predictor.run(images), strict=True):
-        rows, columns = np.nonzero(scores[1] > 0.5)
+    for window, score in zip(where, _scores(images, predictor), strict=True):
+        rows, columns = np.nonzero(score > 0.5)
         mask.append(window.k * size + (rows + window.rows.start) * voxels.shape[2] + columns + window.columns.start)
     index = np.unique(np.concatenate(mask))
     allowed = np.unique(np.concatenate([near, *drawn]))
     index = index[np.isin(index, allowed, assume_unique=True)]
     return _seeded_pieces(index, voxels, threshold.seed_hu)
+
+
+def _scores(images: Iterable[np.ndarray], predictor: Predicts) -> Iterator[np.ndarray]:
+    """Probability of metal: the mean over each image and its three mirror images.
+
+    Physics knows no left or right, a network of finite training does.
+    """
+    found = predictor.run(np.flip(image, axes).copy() for image in images for axes in _MIRRORED)
+    while True:
+        four = [np.flip(scores[1], [axis - 1 for axis in axes]) for axes, scores in zip(_MIRRORED, found, strict=False)]
+        if not four:
+            return
+        yield np.mean(four, axis=0)
 
 
 def _is_drawn(hu: np.ndarray) -> bool:
