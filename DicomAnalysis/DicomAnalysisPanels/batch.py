@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from .buttons import enable, why_busy
 from .pages import Shared
-from .parameters import threshold_hu
+from .parameters import own_networks, threshold_hu
 
 if TYPE_CHECKING:
     from DicomAnalysisLib.batch.overview import Overview
@@ -106,10 +106,15 @@ class BatchPanel:
     def start(self, tasks: tuple[str, ...]) -> None:
         """Segment all checked series."""
         checked, folder = self._checked, self.folder
-        region, threshold = self.parameters.metalRegion.value, threshold_hu(self.parameters)
+        options = {
+            "region": self.parameters.metalRegion.value,
+            "metalThreshold": threshold_hu(self.parameters),
+            "method": self.parameters.method.value,
+            "models": own_networks(self.parameters),
+        }
 
         def begin(**callbacks: Any) -> Any:
-            return self.shared.logic.segmentSeries(checked, folder, tasks, region, threshold, **callbacks)
+            return self.shared.logic.segmentSeries(checked, folder, tasks, **options, **callbacks)
 
         self._run(_("Segment {count} series").format(count=len(checked)), begin, checked)
 

@@ -38,6 +38,8 @@ class DatabaseLogic:
         metalThreshold=None,
         resume=False,
         database=None,
+        method="auto",
+        models=(),
         onProgress=None,
         onSeries=None,
         onDone=None,
@@ -52,7 +54,7 @@ class DatabaseLogic:
         ----------
         seriesInstanceUIDs : sequence of str
         outputFolder : str or path
-        tasks, region, metalThreshold
+        tasks, region, metalThreshold, method, models
             As for `segment`.
         resume : bool
             Do only what is left of an earlier run with the same options.
@@ -72,7 +74,9 @@ class DatabaseLogic:
         from DicomAnalysisLib.segmentation import SegmentationOptions
 
         wanted = tuple(seriesInstanceUIDs)
-        options = SegmentationOptions(tuple(tasks), region, metal_threshold_hu=metalThreshold)
+        options = SegmentationOptions(
+            tuple(tasks), region, method, metal_threshold_hu=metalThreshold, models=tuple(models)
+        )
         source = database_source(database or slicer.dicomDatabase, list(wanted))
         inFile = isinstance(source, str)
         request = BatchRequest(source if inFile else "", wanted, options, () if inFile else tuple(source))

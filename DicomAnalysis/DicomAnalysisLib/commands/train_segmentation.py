@@ -15,7 +15,7 @@ from .arguments import add_source
 from .console import Console, table
 
 if TYPE_CHECKING:
-    from ..segmentation.training.run import TrainingProgress
+    from ..segmentation.training.result import TrainingProgress
 
 NAME = "train-segmentation"
 HELP = "train a network for headrest or metal on the series of a source"

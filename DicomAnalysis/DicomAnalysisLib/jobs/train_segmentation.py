@@ -62,7 +62,8 @@ def run(arguments: Mapping[str, object], report: Reporter) -> Mapping[str, objec
     """Do the job: the child's side."""
     report.progress(0.0, "starting")
     from ..batch.units import FileList
-    from ..segmentation.training.run import TrainingProgress, train_segmentation
+    from ..segmentation.training.result import TrainingProgress
+    from ..segmentation.training.run import train_segmentation
 
     def tell(progress: TrainingProgress) -> None:
         report.progress(progress.value, progress.stage, progress.message)

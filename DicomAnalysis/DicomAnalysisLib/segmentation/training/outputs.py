@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .evaluation import ClassScore
     from .example import LeftOut
     from .recipes import Recipe
-    from .run import TrainingResult
+    from .result import TrainingResult
 
 MODEL, WORK = "model", ".work"
 OPTIONS, SPLIT, LEFT_OUT, TEST_SCORE, CARD = "options.json", "split.json", "left-out.csv", "test-score.json", "card.md"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...networks.fit_options import EpochRecord, FitProgress, FitResult, TrainingError
+from ...networks.fit_options import FitProgress, FitResult, TrainingError
 from ...networks.fitting import fit
 from ...networks.strips import strip_path
 from . import outputs
@@ -15,75 +14,17 @@ from .evaluation import ClassScore, score_patients
 from .examples import ExampleSet, collect_examples
 from .options import TrainingOptions
 from .recipes import Recipe, recipe_for
+from .result import TrainingProgress, TrainingResult
 from .split import PatientSplit, split_patients
 
 if TYPE_CHECKING:
     from ...networks.architectures import ModelDescription
-    from .example import LeftOut
 
 COLLECTED, FITTED = 0.15, 0.95
 """Shares of the whole when the examples are there, and when the training is over."""
 
 PREVIEW = 5
 """Validation samples in a strip."""
-
-
-@dataclass(frozen=True)
-class TrainingProgress:
-    """How far the training is.
-
-    Attributes
-    ----------
-    value : float
-        From 0 to 1.
-    stage : str
-    message : str
-        More about it, with a series UID or numbers; never a name.
-    seconds_left : float or None
-        Of the training itself; early stopping may end it before.
-    record : EpochRecord or None
-        After an epoch.
-    strip : Path or None
-        Its picture, where one was drawn.
-    """
-
-    value: float
-    stage: str
-    message: str = ""
-    seconds_left: float | None = None
-    record: EpochRecord | None = None
-    strip: Path | None = None
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What came out of a training.
-
-    Attributes
-    ----------
-    task : str
-    output, model : Path
-        The folder of all, and the model's in it.
-    fit : FitResult
-    split : PatientSplit
-    series : int
-        Learned from, validated and tested on.
-    left_out : tuple of LeftOut
-        Slices and series that nothing is learned from, and why.
-    scores : tuple of ClassScore
-        On the test patients; empty where there are none.
-    warnings : tuple of str
-    """
-
-    task: str
-    output: Path
-    model: Path
-    fit: FitResult
-    split: PatientSplit
-    series: int
-    left_out: tuple[LeftOut, ...]
-    scores: tuple[ClassScore, ...]
-    warnings: tuple[str, ...]
 
 
 Report = Callable[[TrainingProgress], None]
@@ -177,6 +118,7 @@ def _with_examples(
     outputs.write_left_out(place.output, examples.left_out)
     split = _split(place.output, examples, place.options, place.goes_on)
     outputs.write_options(place.output, place.recipe.task, place.options)
+    report(TrainingProgress(COLLECTED, "making pictures to learn from"))
     run = _Training(place, examples, split)
     result = run.fit(report, cancelled)
     report(TrainingProgress(FITTED, "testing" if split.test else "saving"))
