@@ -35,7 +35,9 @@ class TrainPanel(PagePanel):
         self._looked_at: str | None = None
         self._strip = ""
         self._text = ""
+        self._result = ("", "")  # what the last training of this session gave: its output folder, and in words
         self._can_resume = False
+        self._running = ""  # the output folder of the training that runs, whatever is chosen meanwhile
         ui.trainButton.connect("clicked(bool)", self.train)
         ui.trainResumeButton.connect("clicked(bool)", self.resume)
         ui.trainFolderButton.connect("clicked(bool)", self.browse_source)
@@ -87,7 +89,7 @@ class TrainPanel(PagePanel):
         """Button *Show curves*: a plot view while it is down, the earlier layout when it is up again."""
         self._layout.show(table=False, plot=self.ui.trainCurvesButton.checked)
         if self.ui.trainCurvesButton.checked:
-            show_in_plot_view(self.logic.trainingCurves(self.folder, self._history).chart_node)
+            show_in_plot_view(self.logic.trainingCurves(self._running or self.folder, self._history).chart_node)
 
     def open_folder(self) -> None:
         """Button *Open folder*: show it in the system's file manager."""
@@ -108,10 +110,11 @@ class TrainPanel(PagePanel):
 
     def on_epoch(self, update: Any) -> None:
         """An epoch is done: its numbers and its picture."""
-        self._history.append(update.record)
+        # An epoch that was done when the last run was killed, but not kept, comes again.
+        self._history = [*(one for one in self._history if one["epoch"] < update.record["epoch"]), update.record]
         self._strip = update.strip
         self._text = epoch_text(self._history)
-        self.logic.trainingCurves(self.folder, self._history)
+        self.logic.trainingCurves(self._running, self._history)
         self._show()
 
     def shown(self) -> None:
@@ -152,14 +155,21 @@ class TrainPanel(PagePanel):
     def _run(self, title: str, begin: Any) -> None:
         if not self._has_packages():
             return
-        self._strip, self._text = "", ""
+        self._strip, self._text, self._running = "", "", self.folder
         self._show()
         self.shared.tasks.start(
             title,
             lambda **calls: begin(onEpoch=self.on_epoch, **calls),
-            lambda values: self._say(result_text(values)),
-            self.shown,
+            self._came_out,
+            self._ended,
         )
+
+    def _came_out(self, values: Mapping[str, Any]) -> None:
+        self._result = (self._running, result_text(values))
+
+    def _ended(self) -> None:
+        self._running = ""
+        self.shown()
 
     def _has_packages(self) -> bool:
         """Have torch, MONAI and safetensors, asking the user where they are missing."""
@@ -195,9 +205,8 @@ class TrainPanel(PagePanel):
                 self._history, self._strip = self.logic.trainingHistory(folder)
             except DicomAnalysisError as error:
                 self.shared.log.add(str(error))
-            self._text = self._text if self._text and self._history else epoch_text(self._history)
-        else:
-            self._text = ""
+        about, text = self._result
+        self._text = text if about == folder else epoch_text(self._history)
         self._show()
 
     def _say(self, text: str) -> None:

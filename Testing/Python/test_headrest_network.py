@@ -15,7 +15,7 @@ from DicomAnalysisLib.segmentation.analysis import Analysis
 from DicomAnalysisLib.segmentation.network.fusion import classical_patient
 from DicomAnalysisLib.segmentation.network.grid import PATIENT, SUPPORT, network_grid
 from DicomAnalysisLib.segmentation.network.headrest import draw_view, owned, view
-from DicomAnalysisLib.segmentation.network.use import model_for
+from DicomAnalysisLib.segmentation.network.use import NETWORK_MEASURES_BETTER, is_wanted, model_for
 
 pytest.importorskip("torch", reason="the network needs torch")
 
@@ -131,15 +131,14 @@ def test_the_result_says_which_network_ran(head, small_model):
     assert np.array_equal(result.segment("Headrest").mask, again.segment("Headrest").mask)
 
 
-def test_auto_asks_no_network_where_nothing_touches(small_model):
-    apart = make_head_phantom(shape=(10, 160, 160), spacing=(8.0, 1.5, 1.5), seed=3, contact=False)
-    options = SegmentationOptions(tasks=("headrest",), device="cpu", models=(str(small_model),))
-    result = segment(apart.volume, options)
-    if not result.uncertain_slices:
-        assert result.method == "classical"
-        assert np.array_equal(
-            result.segment("Headrest").mask, segment(apart.volume, CLASSICAL).segment("Headrest").mask
-        )
+def test_auto_takes_the_network_that_measures_better_or_the_users_own(head, small_model):
+    shipped = SegmentationOptions(tasks=("headrest",), device="cpu")
+    assert is_wanted("headrest", shipped) == NETWORK_MEASURES_BETTER["headrest"]
+    if not NETWORK_MEASURES_BETTER["headrest"]:
+        mask = segment(head.volume, CLASSICAL).segment("Headrest").mask
+        assert np.array_equal(segment(head.volume, shipped).segment("Headrest").mask, mask)
+    own = SegmentationOptions(tasks=("headrest",), device="cpu", models=(str(small_model),))
+    assert segment(head.volume, own).method == "network"
 
 
 def test_changed_weights_are_refused(head, small_model, tmp_path):

@@ -124,7 +124,7 @@ class TestTraining:
         monkeypatch.setattr(jobs, "JobProcess", tiny, raising=False)
         page.parameters.trainEpochs = 2
         page.ui.trainButton.click()
-        until(page.app, lambda: page.ui.trainStatusLabel.text.startswith("Epoch 1"), 120.0)
+        until(page.app, lambda: page.ui.trainStatusLabel.text.startswith("Epoch 1"), 240.0)
         page.ui.cancelButton.click()
         finish(page, 10.0)
         assert page.ui.messageLabel.text.endswith("Cancelled.")

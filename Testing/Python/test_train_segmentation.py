@@ -156,7 +156,7 @@ class TestCommand:
 
 
 class TestJob:
-    def wait(self, process, seconds=60.0):
+    def wait(self, process, seconds=240.0):
         end = time.monotonic() + seconds
         while not process.is_over:
             assert time.monotonic() < end

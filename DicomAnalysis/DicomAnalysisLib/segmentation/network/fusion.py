@@ -29,7 +29,7 @@ def draw_headrest(
     analysis : Analysis
         Its warnings and networks are added to.
     options : SegmentationOptions
-        ``network``: every layer is the network's; ``auto``: those in which patient and support touch.
+        Say whether a network is wanted, and which.
     mask : array of bool, shape (k, j, i)
         Drawn by the classical method; changed.
     report : callable
@@ -40,12 +40,10 @@ def draw_headrest(
     bool
         Whether a network was used.
     """
-    layers = _layers(analysis, options.method)
-    if not len(layers):
-        return False
     network = open_network("headrest", options, analysis.warnings)
     if network is None:
         return False
+    layers = np.arange(analysis.grid.shape[0])
     grid = network_grid(analysis.volume.shape, analysis.volume.geometry)
     seen = view(grid.block_means(analysis.volume.voxels), grid, layers, network.predictor, report)
     whose = owned(seen, analysis.levels, classical_patient(analysis, grid, layers))
@@ -86,14 +84,3 @@ def note_use(analysis: Analysis, task: str, network: OpenNetwork) -> None:
     """Keep for the result which network was used, where, and what went wrong on the way."""
     analysis.networks[task] = network.use()
     analysis.warnings += network.predictor.warnings
-
-
-def _layers(analysis: Analysis, method: str) -> np.ndarray:
-    """Layers the network is to draw."""
-    count = analysis.grid.shape[0]
-    if method == "network":
-        return np.arange(count)
-    wanted = np.zeros(count, bool)
-    for layer in analysis.separation.contact_layers:
-        wanted[max(0, layer - 1) : layer + 2] = True
-    return np.flatnonzero(wanted)

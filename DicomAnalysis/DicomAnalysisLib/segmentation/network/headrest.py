@@ -170,7 +170,9 @@ def _whole_patient(seen: NetworkView, block_ml: float, margin: np.ndarray) -> tu
 def draw_view(
     voxels: np.ndarray, seen: NetworkView, whose: Owned, levels: BodyThresholds, out: np.ndarray
 ) -> np.ndarray:
-    """Draw the support of the layers seen at full resolution.
+    """Draw the support of the layers seen at full resolution, beside what the classical method has drawn there.
+
+    What the classical method calls support stays unless the network is sure that it is patient.
 
     Parameters
     ----------
@@ -180,18 +182,18 @@ def draw_view(
     whose : Owned
     levels : BodyThresholds
     out : array of bool, shape (k, j, i)
-        The slices of the layers are overwritten.
+        Drawn by the classical method; changed in the slices of the layers.
     """
     grid, level = seen.grid, border_level(levels)
     near, core = morph.dilate(whose.region, 1), morph.erode(whose.region, 1)
     for n, layer in enumerate(seen.layers):
         slices = grid.layer_slices(int(layer))
-        out[slices.start : slices.stop] = False
+        if out[slices.start : slices.stop].any():
+            out[slices.start : slices.stop] &= ~grid.refine(seen.patient[n] > SURE * CERTAIN)
         if not whose.region[n].any():
             continue
         mine = grid.interpolate(whose.margin[n]) > 0
         border, inner = grid.refine(near[n]) & mine, grid.repeat(core[n])
         for k in slices:
-            np.logical_and(border, voxels[k] > level, out=out[k])
-            out[k] |= inner
+            out[k] |= (border & (voxels[k] > level)) | inner
     return out

@@ -50,6 +50,19 @@ class OpenNetwork:
         }
 
 
+NETWORK_MEASURES_BETTER = {"headrest": False, "metal": True}
+"""For ``auto``, task by task: decided on held-out patients, see Documentation/networks.md."""
+
+
+def is_wanted(task: str, options: SegmentationOptions) -> bool:
+    """Whether a network is to be asked: always, where it measures better, or where the user brings one for the task."""
+    if options.method != "auto":
+        return options.method == "network"
+    return NETWORK_MEASURES_BETTER.get(task, False) or any(
+        read_manifest(find_model(given)).description.task == task for given in options.models
+    )
+
+
 def model_for(task: str, options: SegmentationOptions) -> Path | None:
     """The folder of the model for a task: the user's where one was given, else the shipped one.
 
@@ -110,7 +123,7 @@ def open_network(task: str, options: SegmentationOptions, warnings: list[str]) -
     UsageError, ModelError
         With ``network``, if it cannot be had.
     """
-    if options.method == "classical" or task not in NETWORK_TASKS:
+    if task not in NETWORK_TASKS or not is_wanted(task, options):
         return None
     if options.method == "auto" and missing_packages():
         return None
