@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,14 @@ SOLID_HU = -500
 UNSEEN = ("head-philips-phantom/S2010", "chest-totalseg-j2k")
 
 
-def known_series(data: Path) -> list[KnownSeries]:
-    """Every series of DATA with a reference mask.
+def known_series(data: Path, names: Collection[str] = ()) -> list[KnownSeries]:
+    """Every series of DATA with a reference mask, or those of the names given.
 
     Support is what the classical method finds outside that mask, and what is solid and connected to it
     more than 1.5 mm outside: where the two touch, the classical method leaves a rim to the patient.
     """
-    return [_known(path.parent) for path in sorted(data.glob(f"*/{REFERENCE}"))]
+    folders = [path.parent for path in sorted(data.glob(f"*/{REFERENCE}"))]
+    return [_known(folder) for folder in folders if not names or folder.name in names]
 
 
 def unseen_supports(data: Path) -> list[KnownSeries]:

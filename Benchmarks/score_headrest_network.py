@@ -44,7 +44,6 @@ def methods(model: Path) -> dict[str, Callable[[Volume], np.ndarray]]:
 
     return {
         "network": ours("network"),
-        "auto": ours("auto"),
         "classical": ours("classical"),
         "empty mask": lambda volume: np.zeros(volume.shape, bool),
     }
@@ -60,7 +59,7 @@ def score_fold(data: Path, work: Path, made: int, fold: int) -> list[Row]:
     import torch
 
     torch.set_num_threads(1)
-    held = [series for series in known_series(data) if series.name in FOLDS[fold]]
+    held = known_series(data, FOLDS[fold])
     compared = methods(work / f"fold-{fold}" / "model")
     rows: list[Row] = []
     for series in held:

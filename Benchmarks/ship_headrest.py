@@ -66,7 +66,7 @@ def scores(table: list[dict[str, object]]) -> tuple[Score, ...]:
         if row["method"] != "network":
             continue
         others = [one for one in table if (one["kind"], one["score"]) == (row["kind"], row["score"])]
-        baselines = {one["method"]: round(one["mean"], 4) for one in others if one["method"] not in ("network", "auto")}
+        baselines = {one["method"]: round(one["mean"], 4) for one in others if one["method"] != "network"}
         data = f"{DATA[row['kind']]} ({row['patients']} patients, {row['cases']} cases; worst {row['worst']:.4g})"
         mean, low, high = (round(row[key], 4) for key in ("mean", "low", "high"))
         found.append(Score(NAMES[row["score"]], data, mean, low, high, 0.95, baselines))

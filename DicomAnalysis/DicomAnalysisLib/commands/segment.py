@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FOLDER",
-        help="a network of your own (the folder that train-segmentation wrote, or a shipped one's name), may be repeated",
+        help="a network of your own: a folder that train-segmentation wrote, or a name; may be repeated",
     )
     parser.add_argument("--device", choices=DEVICES, default=defaults.device, help="for networks; default: auto")
     parser.add_argument(
