@@ -76,6 +76,9 @@ KNOWN_FAILURES = (
     "Trained and scored on simulated streaks; of real implants only plausibility could be checked.",
     "Very small dense pieces (gold seeds of a few pixels) come out some pixels too large or too small.",
     "Metal that nowhere reaches the end of a 12-bit scale (3000 HU) opens no window and is not found.",
+    "Thin metal in real series is lost: of sternal wires it draws 0.03 ml where the threshold method draws 0.26 ml "
+    "(some visible wires are missed), of a biliary stent with a lead wire outside 0.07 of 0.57 ml, of a port with "
+    "dental metal 0.18 of 0.94 ml. Use the threshold method there.",
     "Wires thinner than a pixel; slices reformatted to other planes; cone-beam CT.",
 )
 
