@@ -118,6 +118,6 @@ def _real(series: KnownSeries, volume: Volume, part: Part, other: KnownSeries, r
 
 def _made(part: Part, rng: np.random.Generator) -> Composite:
     middle = len(part.hu) // 2
-    hu = make_support(part.mask[max(0, middle - 1) : middle + 2], part.spacing[1:], rng)
-    through = np.repeat(hu[:1], len(part.hu), axis=0)
-    return compose(part, Part(through, through > -850, part.spacing))
+    made = make_support(part.mask[max(0, middle - 1) : middle + 2], part.spacing, rng)
+    through = (np.repeat(plane[:1], len(part.hu), axis=0) for plane in (made.hu, made.mask))
+    return compose(part, Part(*through, part.spacing))

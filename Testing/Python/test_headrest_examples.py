@@ -178,11 +178,13 @@ def test_a_support_of_other_pixels_keeps_its_size_in_millimetres():
 @given(st.integers(0, 400))
 def test_made_supports_stand_outside_at_the_patient(seed):
     patient = disc((3, 90, 90), (45, 45), 20)
-    hu = make_support(patient, (2.0, 2.0), np.random.default_rng(seed))
-    assert hu.shape == patient.shape
-    assert hu.min() >= AIR_HU
-    assert np.array_equal(hu[0], hu[-1])
-    assert np.array_equal(hu, make_support(patient, (2.0, 2.0), np.random.default_rng(seed)))
+    made = make_support(patient, (5.0, 2.0, 2.0), np.random.default_rng(seed))
+    assert made.hu.shape == made.mask.shape == patient.shape
+    assert made.hu.min() >= AIR_HU
+    assert np.array_equal(made.hu[0], made.hu[-1])
+    assert made.mask[made.hu > -850].all()  # what shows of it is part of it
+    again = make_support(patient, (5.0, 2.0, 2.0), np.random.default_rng(seed))
+    assert np.array_equal(made.hu, again.hu)
 
 
 def test_scenes_are_a_function_of_seed_and_number(examples):

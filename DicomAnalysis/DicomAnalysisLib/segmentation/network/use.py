@@ -50,7 +50,7 @@ class OpenNetwork:
         }
 
 
-NETWORK_MEASURES_BETTER = {"headrest": False, "metal": True}
+NETWORK_MEASURES_BETTER = {"headrest": False, "metal": False}
 """For ``auto``, task by task: decided on held-out patients, see Documentation/networks.md."""
 
 

@@ -15,6 +15,10 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from .. import morphology as morph
+from .composites import AIR_HU, Part
+
+VISIBLE_HU = -850
+"""Denser than this the blurred rim of a support is part of it, as in masks of real ones."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class _Place:
     rng: np.random.Generator
 
 
-def make_support(patient: np.ndarray, spacing: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+def make_support(patient: np.ndarray, spacing: tuple[float, float, float], rng: np.random.Generator) -> Part:
     """One made support in contact with the patient.
 
     Parameters
@@ -48,27 +52,29 @@ def make_support(patient: np.ndarray, spacing: tuple[float, float], rng: np.rand
     patient : array of bool, shape (k, j, i)
         A few neighbouring slices.
     spacing : tuple of float
-        Row and column spacing, mm.
+        Slice, row and column spacing, mm.
     rng : numpy Generator
 
     Returns
     -------
-    array of int16, shape (k, j, i)
-        HU of the support, air elsewhere; it may reach into the patient, where it gives way.
+    Part
+        It may reach into the patient, where it gives way. Its mask is its shape, and the rim that shows of it.
     """
     outline = patient.any(0)
     rows, columns = np.flatnonzero(outline.any(1)), np.flatnonzero(outline.any(0))
     if not len(rows):
-        return np.full(patient.shape, -1000, np.int16)
-    size = (len(rows) * spacing[0], len(columns) * spacing[1])
+        return Part(np.full(patient.shape, AIR_HU, np.int16), np.zeros(patient.shape, bool), spacing)
+    in_plane = (spacing[1], spacing[2])
+    size = (len(rows) * in_plane[0], len(columns) * in_plane[1])
     centre = (0.5 * (rows[0] + rows[-1]), 0.5 * (columns[0] + columns[-1]))
-    y = (np.arange(outline.shape[0])[:, None] - centre[0]) * spacing[0]
-    x = (np.arange(outline.shape[1])[None, :] - centre[1]) * spacing[1]
+    y = (np.arange(outline.shape[0])[:, None] - centre[0]) * in_plane[0]
+    x = (np.arange(outline.shape[1])[None, :] - centre[1]) * in_plane[1]
     turn = rng.normal(0, 0.15)
     turned = (y * np.cos(turn) + x * np.sin(turn), x * np.cos(turn) - y * np.sin(turn))
     shape = _SHAPES[rng.integers(len(_SHAPES))]
-    profile = shape(_Place(*turned, size, outline, spacing, rng))
-    return _filled(profile, patient.shape, rng)
+    profile = shape(_Place(*turned, size, outline, in_plane, rng))
+    hu = _filled(profile, patient.shape, rng)
+    return Part(hu, profile | (hu > VISIBLE_HU), spacing)
 
 
 def _filled(profile: np.ndarray, shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:

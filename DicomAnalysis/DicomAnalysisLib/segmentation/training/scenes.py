@@ -113,8 +113,7 @@ def _add_support(
         whose = other.patient_id
         scene = _pushed(patient, other, rng)
     else:
-        made = make_support(patient_mask, spacing[1:], rng)
-        scene = compose(patient, Part(made, made > -850, spacing))
+        scene = compose(patient, make_support(patient_mask, spacing, rng))
     out = np.zeros_like(labels)
     out[scene.support], out[scene.patient] = SUPPORT, PATIENT
     composed = scene.hu
