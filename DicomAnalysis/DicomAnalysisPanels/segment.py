@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from .buttons import enable, why_busy, why_not
 from .pages import PagePanel, Shared
-from .parameters import RunPlace, own_networks, threshold_hu
+from .parameters import Method, RunPlace, own_networks, threshold_hu
 from .results import ResultsPanel, summary
 
 SMALL_VOXELS = 4_000_000
@@ -94,6 +94,8 @@ class SegmentPanel(PagePanel):
     def runs_inside(self, volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
         """Whether a volume is segmented inside Slicer, without a process of its own."""
         place = self.parameters.runPlace
+        if place is RunPlace.AUTO and self.parameters.method is Method.NETWORK:
+            return False  # loading torch alone takes seconds
         if place is RunPlace.AUTO:
             i, j, k = volume_node.GetImageData().GetDimensions()
             return i * j * k <= SMALL_VOXELS

@@ -74,9 +74,9 @@ def test_an_unknown_series_is_a_usage_error_with_json(capsys, head):
     assert "1.2.3" in progress
 
 
-@pytest.mark.parametrize("mistake", [(), ("--series", "1.2.3"), ("--method", "network")])
+@pytest.mark.parametrize("mistake", [(), ("--series", "1.2.3"), ("--method", "network", "--model", "nowhere")])
 def test_a_mistake_ends_with_2_and_leaves_no_file(tmp_path, capsys, head, mistake):
-    """The output named is the source, the series is not there, the method is not available."""
+    """The output named is the source, the series is not there, nor is the network."""
     output = tmp_path if mistake else head
     before = set(output.iterdir())
     status, document, _ = in_process(capsys, "segment", head, "--output", output, *mistake)
