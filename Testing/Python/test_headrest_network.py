@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from DicomAnalysisLib.dicom.reader import read_volume
 from DicomAnalysisLib.errors import ModelError, UsageError
 from DicomAnalysisLib.phantom import make_head_phantom
 from DicomAnalysisLib.segmentation import SegmentationOptions, segment
@@ -16,6 +18,8 @@ from DicomAnalysisLib.segmentation.network.fusion import classical_patient
 from DicomAnalysisLib.segmentation.network.grid import PATIENT, SUPPORT, network_grid
 from DicomAnalysisLib.segmentation.network.headrest import draw_view, owned, view
 from DicomAnalysisLib.segmentation.network.use import NETWORK_MEASURES_BETTER, is_wanted, model_for
+from DicomAnalysisLib.volume import Volume
+from scipy import ndimage as ndi
 
 pytest.importorskip("torch", reason="the network needs torch")
 
@@ -163,3 +167,32 @@ def test_a_model_is_used_for_its_own_task_only(small_model):
     options = SegmentationOptions(models=(str(small_model),))
     assert model_for("headrest", options) == small_model
     assert model_for("metal", options) != small_model
+
+
+def test_the_shipped_network_works_beside_the_classical_method(head):
+    shipped = SegmentationOptions(tasks=("headrest",), method="network", device="cpu")
+    network, classical = (segment(head.volume, one).segment("Headrest").mask for one in (shipped, CLASSICAL))
+    assert dice(network, head.headrest) > dice(classical, head.headrest) - 0.02
+    lost = np.count_nonzero(network & head.patient) - np.count_nonzero(classical & head.patient)
+    assert lost < 1e-3 * np.count_nonzero(head.patient)
+
+
+@pytest.mark.parametrize("name", ["chest-rider-neardup", "abdomen-acrin001-t0"])
+def test_the_shipped_network_on_real_series(name):
+    folder = Path(__file__).resolve().parents[2].parent / "shared" / "data" / name
+    if not folder.is_dir():
+        pytest.skip("the real series are not beside this checkout")
+    whole = read_volume(folder)
+    chosen = np.arange(4, 16)
+    volume = Volume(whole.voxels[chosen], whole.geometry.select(chosen), whole.identity)
+    stored = np.load(folder / "reference-patient.npz")
+    shape = tuple(int(n) for n in stored["shape"])
+    patient = np.unpackbits(stored["mask"])[: int(np.prod(shape))].reshape(shape).astype(bool)
+    uids = [str(uid) for uid in stored["sop_instance_uids"]]
+    patient = patient[[uids.index(uid) for uid in whole.sop_instance_uids]][chosen]
+    options = SegmentationOptions(tasks=("headrest",), method="network", device="cpu")
+    mask = segment(volume, options).segment("Headrest").mask
+    classical = segment(volume, CLASSICAL).segment("Headrest").mask
+    inside = np.stack([ndi.distance_transform_edt(p, sampling=volume.geometry.pixel_spacing) > 1.5 for p in patient])
+    assert 1e6 * np.count_nonzero(mask & inside) / np.count_nonzero(patient) <= 200
+    assert np.count_nonzero(mask & classical) >= 0.98 * np.count_nonzero(classical)

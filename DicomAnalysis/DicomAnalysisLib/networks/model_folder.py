@@ -97,14 +97,14 @@ def save_model(folder: Path | str, network: Module, description: ModelDescriptio
     OutputError
         If the folder cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder = Path(folder)
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     put_weights(build_network(description), state, "the network that is to be saved")
     with atomic_folder(folder) as temporary:
         weights = temporary / WEIGHTS
-        save_file(state, weights)
+        weights.write_bytes(save(state))  # as a file of ours, readable as the user has it
         document = {
             "format": FORMAT,
             "model": description.to_dict(),
