@@ -150,7 +150,7 @@ def held_out_patients(data: Path, fold: int) -> set[str]:
             p for p in sorted((data / name).rglob("*")) if p.suffix not in {".txt", ".npz", ".png"} and p.is_file()
         )
         header = pydicom.dcmread(path, stop_before_pixels=True)
-        found.add(str(header.get("PatientID", "")) or f"study {header.StudyInstanceUID}")
+        found.add(str(header.get("PatientID", "")))
     return found
 
 

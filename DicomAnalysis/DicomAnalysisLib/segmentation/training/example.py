@@ -80,7 +80,7 @@ def headrest_example(
     rows, columns = (factor * mm for mm in volume.geometry.pixel_spacing)
     return Example(
         volume.identity.series_uid,
-        volume.identity.patient_id or f"study {volume.identity.study_uid}",
+        volume.identity.patient_id,
         grid.block_means(volume.voxels),
         labels,
         (grid.layer_mm, rows, columns),

@@ -43,7 +43,7 @@ def metal_example(volume: Volume, own: np.ndarray | None = None) -> Example:
     hu = np.clip(np.rint(volume.voxels[chosen]), -1024, 32767).astype(np.int16)
     return Example(
         volume.identity.series_uid,
-        volume.identity.patient_id or f"study {volume.identity.study_uid}",
+        volume.identity.patient_id,
         np.pad(hu, pad, constant_values=-1000),
         np.pad(metal[chosen], pad).astype(np.uint8),
         volume.geometry.spacing_kji,
