@@ -51,7 +51,12 @@ class CoarseGrid:
         Thin slices are taken together up to 2.5 mm; unevenly spaced ones stay single.
         """
         pixel = max(geometry.pixel_spacing)
-        factor = max(1, round(TARGET_MM / pixel), min(3, int(LARGEST_MM / pixel)))
+        return cls.of_blocks(shape, geometry, max(1, round(TARGET_MM / pixel), min(3, int(LARGEST_MM / pixel))))
+
+    @classmethod
+    def of_blocks(cls, shape: tuple[int, int, int], geometry: StackGeometry, factor: int) -> CoarseGrid:
+        """Grid of blocks of `factor` pixels (fewer where a slice has fewer), slices taken together as by `of`."""
+        pixel = max(geometry.pixel_spacing)
         factor = min(factor, shape[1], shape[2])
         slice_mm = max(geometry.slice_spacing, 0.1)
         depth = max(1, int(LAYER_MM / slice_mm)) if len(geometry) > 1 and geometry.is_regular else 1

@@ -60,11 +60,9 @@ def segment(
     ['Headrest', 'Metal']
     """
     options = options or SegmentationOptions()
-    report = progress or _silent
-    _check(volume, options)
+    report = progress or silent
     start = time.perf_counter()
-    report(0.0, "block means")
-    analysis = Analysis(volume, options, report)
+    analysis = analyse(volume, options, report)
     segments = [_TASKS[task](analysis, options, report) for task in options.tasks]
     report(1.0, "done")
     threshold = analysis.metal.threshold_hu if "metal" in options.tasks else None
@@ -81,7 +79,14 @@ def segment(
     )
 
 
-def _silent(_share: float, _stage: str) -> None:
+def analyse(volume: Volume, options: SegmentationOptions, report: Progress) -> Analysis:
+    """Check a volume and tell patient from support: what every task begins with; errors as for `segment`."""
+    _check(volume, options)
+    report(0.0, "block means")
+    return Analysis(volume, options, report)
+
+
+def silent(_share: float, _stage: str) -> None:
     """Report to nobody."""
 
 
@@ -100,7 +105,8 @@ def _check(volume: Volume, options: SegmentationOptions) -> None:
     require_available(options)
 
 
-def _headrest(analysis: Analysis, options: SegmentationOptions, report: Progress) -> Segment:
+def segment_headrest(analysis: Analysis, options: SegmentationOptions, report: Progress) -> Segment:
+    """Headrest of an analysed volume; `report` is told a share of the whole task."""
     report(0.5, "headrest")
     volume, grid, levels = analysis.volume, analysis.grid, analysis.levels
     if not analysis.separation.patient.any():
@@ -136,8 +142,7 @@ def _metal(analysis: Analysis, options: SegmentationOptions, report: Progress) -
     wanted = {"inside": ("inside", "at the skin"), "outside": ("outside",)}.get(options.region)
     mask = np.zeros(volume.shape, bool)
     pieces = []
-    found = draw_metal(analysis, options)
-    for index in metal_pieces(analysis.candidates, analysis.metal) if found is None else found:
+    for index in draw_metal(analysis, options, metal_pieces(analysis.candidates, analysis.metal)):
         where = location(analysis.coarse_index(index), deep, skin)
         if wanted is None or where in wanted:
             pieces.append(measure_piece(volume, index, where))
@@ -153,7 +158,7 @@ def _bone(analysis: Analysis, options: SegmentationOptions, report: Progress) ->
     return Segment(BONE, mask, measure_mask(analysis.volume, mask))
 
 
-_TASKS = {"headrest": _headrest, "metal": _metal, "bone": _bone}
+_TASKS = {"headrest": segment_headrest, "metal": _metal, "bone": _bone}
 
 
 def _ranges(slices: tuple[int, ...]) -> str:

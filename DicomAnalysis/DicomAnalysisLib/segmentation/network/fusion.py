@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..coarse import CoarseGrid
-from ..metal import metal_pieces
 from .grid import network_grid
 from .headrest import draw_view, owned, view
 from .metal import refine_metal
@@ -52,22 +51,22 @@ def draw_headrest(
     return True
 
 
-def draw_metal(analysis: Analysis, options: SegmentationOptions) -> list[np.ndarray] | None:
-    """Pieces of metal by network, as `metal.metal_pieces` gives them; None where the classical method is to draw them.
+def draw_metal(analysis: Analysis, options: SegmentationOptions, pieces: list[np.ndarray]) -> list[np.ndarray]:
+    """Pieces of metal by network, or the classical method's own `pieces` where no network is to draw them.
 
     A threshold of the user's own is obeyed, not improved. Without a piece of the classical method there is no
     metal, and no network is asked.
     """
-    if options.metal_threshold_hu is not None or not metal_pieces(analysis.candidates, analysis.metal):
-        return None
+    if options.metal_threshold_hu is not None or not pieces:
+        return pieces
     network = open_network("metal", options, analysis.warnings)
     if network is None:
-        return None
+        return pieces
     volume = analysis.volume
     spacing = volume.geometry.spacing_kji
-    pieces = refine_metal(volume.voxels, analysis.candidates, analysis.metal, spacing, network.predictor)
+    refined = refine_metal(volume.voxels, analysis.candidates, analysis.metal, spacing, network.predictor)
     note_use(analysis, "metal", network)
-    return pieces
+    return refined
 
 
 def classical_patient(analysis: Analysis, grid: CoarseGrid, layers: np.ndarray) -> np.ndarray:

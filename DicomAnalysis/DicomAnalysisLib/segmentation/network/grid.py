@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...volume import StackGeometry
-from ..coarse import LAYER_MM, CoarseGrid
+from ..coarse import CoarseGrid
 
 BLOCK_MM = 1.5
 WIDE_HU, NARROW_HU = (-1000.0, 1000.0), (-250.0, 250.0)
@@ -27,11 +27,7 @@ def block_pixels(pixel_mm: float) -> int:
 
 def network_grid(shape: tuple[int, int, int], geometry: StackGeometry) -> CoarseGrid:
     """Blocks of about 1.5 mm, the layers those of `CoarseGrid.of`."""
-    pixel = max(geometry.pixel_spacing)
-    factor = min(block_pixels(pixel), shape[1], shape[2])
-    slice_mm = max(geometry.slice_spacing, 0.1)
-    depth = max(1, int(LAYER_MM / slice_mm)) if len(geometry) > 1 and geometry.is_regular else 1
-    return CoarseGrid(*shape, factor, depth, factor * pixel, depth * slice_mm)
+    return CoarseGrid.of_blocks(shape, geometry, block_pixels(max(geometry.pixel_spacing)))
 
 
 def network_input(before: np.ndarray, this: np.ndarray, after: np.ndarray) -> np.ndarray:

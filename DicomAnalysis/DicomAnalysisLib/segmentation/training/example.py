@@ -13,7 +13,7 @@ import numpy as np
 
 from ...volume import Volume
 from ..coarse import CoarseGrid
-from ..network.grid import PATIENT, SUPPORT, network_grid
+from ..network.grid import PATIENT, SUPPORT
 
 FINEST_MM = 0.5
 """Pixels are put together until they are at least about this wide."""
@@ -68,10 +68,8 @@ def headrest_example(
     uncertain : tuple of int
         Slices not to learn from.
     """
-    layers = network_grid(volume.shape, volume.geometry)
-    pixel = max(volume.geometry.pixel_spacing)
-    factor = max(1, int(FINEST_MM / pixel + 0.25))
-    grid = CoarseGrid(*volume.shape, factor, layers.depth, factor * pixel, layers.layer_mm)
+    factor = max(1, int(FINEST_MM / max(volume.geometry.pixel_spacing) + 0.25))
+    grid = CoarseGrid.of_blocks(volume.shape, volume.geometry, factor)
     labels = np.zeros(grid.shape, np.uint8)
     share_of = [_shares(grid, mask) for mask in (patient, support)]
     labels[share_of[0] >= 0.5] = PATIENT

@@ -9,9 +9,9 @@ from scipy import ndimage as ndi
 
 from ...volume import Volume
 from .. import morphology as morph
-from ..analysis import Analysis
 from ..coarse import CoarseGrid
 from ..options import SegmentationOptions
+from ..task import analyse, segment_headrest, silent
 
 _OPTIONS = SegmentationOptions(tasks=("headrest",), method="classical")
 _SKIN_HU = -500
@@ -36,13 +36,10 @@ class HeadrestLabels:
 
 def classical_labels(volume: Volume) -> HeadrestLabels:
     """Labels by the classical method; no support and no patient where it finds no patient."""
-    from ..task import segment
-
-    result = segment(volume, _OPTIONS)
-    support = result.segment("Headrest").mask
-    analysis = Analysis(volume, _OPTIONS, lambda _share, _stage: None)
+    analysis = analyse(volume, _OPTIONS, silent)
+    support = segment_headrest(analysis, _OPTIONS, silent).mask
     patient = patient_outline(volume.voxels, analysis.separation.patient, analysis.grid) & ~support
-    return HeadrestLabels(patient, support, result.uncertain_slices)
+    return HeadrestLabels(patient, support, analysis.contact_slices)
 
 
 def labels_with(volume: Volume, support: np.ndarray) -> HeadrestLabels:

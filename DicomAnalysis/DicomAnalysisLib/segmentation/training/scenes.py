@@ -76,7 +76,7 @@ def make_scene(
     if vary and rng.random() < 0.3:
         sigma = rng.uniform(0.3, 0.9)
         hu = ndi.gaussian_filter(hu.astype(np.float32), (0, sigma, sigma))
-    blocks, classes, _block_mm = _pooled(hu, labels, spacing, rng if vary else None)
+    blocks, classes = _pooled(hu, labels, spacing, rng if vary else None)
     if vary:
         blocks, classes = _turned(blocks, classes, rng)
     blocks, classes = _window(blocks, classes, size, rng)
@@ -160,7 +160,7 @@ def _alone(example: Example, layer: int, solid: bool) -> Part:
 
 def _pooled(
     hu: np.ndarray, labels: np.ndarray, spacing: tuple[float, float, float], rng: np.random.Generator | None
-) -> tuple[np.ndarray, np.ndarray, float]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Block means of three layers and the classes of the middle one."""
     pixel = max(spacing[1:])
     choices = [f for f in range(1, 9) if BLOCK_RANGE_MM[0] <= f * pixel <= BLOCK_RANGE_MM[1]] or [
@@ -183,7 +183,7 @@ def _pooled(
     classes = np.zeros(patient.shape, np.uint8)
     classes[patient >= 0.5] = PATIENT
     classes[(support >= SUPPORT_SHARE) & (support > patient)] = SUPPORT
-    return mean(hu), classes, factor * pixel
+    return mean(hu), classes
 
 
 def _turned(blocks: np.ndarray, classes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
