@@ -1,1 +1,1 @@
-"""Features of series: numbers that a table of a cohort holds, measured by a network or by rules that people can read."""
+"""Features of series: numbers that a table of a cohort holds, measured by a network or by readable rules."""

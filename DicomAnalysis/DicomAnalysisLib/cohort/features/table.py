@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FeatureTable:
     """Features of the series of a cohort, one row a series.
 
