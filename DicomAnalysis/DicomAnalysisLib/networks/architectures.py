@@ -1,7 +1,7 @@
 """What a model is, in plain values, and the network that is built from them.
 
-Networks are those of ``monai.networks.nets``. A description names one and gives its keyword
-arguments as JSON values; nothing in it is executed.
+Networks are those of ``monai.networks.nets``, and those of rooms that register a prefix in `OWN_NETWORKS`. A
+description names one and gives its keyword arguments as JSON values; nothing in it is executed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ..errors import ModelError
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 # Arguments by which MONAI's networks fetch weights from the network or read files of their own.
 _FETCHING = ("pretrained", "checkpoint")
+
+OWN_NETWORKS: Mapping[str, str] = {"classifier:": "...classification.architectures"}
+"""Networks that are not MONAI's: the start of their names, and the module, found when one is first built, whose
+``build_network(architecture)`` builds them. This room knows no more of them."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class ModelDescription:
     task : str
         What it finds.
     architecture : dict
-        ``network``, a class of ``monai.networks.nets``, and its keyword arguments.
+        ``network``, a class of ``monai.networks.nets`` (or a name with a prefix of `OWN_NETWORKS`), and its
+        keyword arguments.
     input : dict
         What it is given, in words of the room that prepares it (spacing in mm, window in HU …).
         ``multiple``: rows and columns must be a multiple of this; without it, it is known from
@@ -93,8 +99,11 @@ def build_network(description: ModelDescription) -> Module:
     """
     arguments = dict(description.architecture)
     name = arguments.pop("network", None)
-    network_class = _network_class(name)
     check_plain(arguments)
+    prefix, colon, _rest = name.partition(":") if isinstance(name, str) else ("", "", "")
+    if prefix + colon in OWN_NETWORKS:
+        return import_module(OWN_NETWORKS[prefix + colon], __name__).build_network(description.architecture)
+    network_class = _network_class(name)
     try:
         parameters = inspect.signature(network_class).parameters
         for key, value in arguments.items():
