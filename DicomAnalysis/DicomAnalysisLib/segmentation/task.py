@@ -63,7 +63,7 @@ def segment(
     report = progress or silent
     start = time.perf_counter()
     analysis = analyse(volume, options, report)
-    segments = [_TASKS[task](analysis, options, report) for task in options.tasks]
+    segments = segments_of(analysis, options, report)
     report(1.0, "done")
     threshold = analysis.metal.threshold_hu if "metal" in options.tasks else None
     return SegmentationResult(
@@ -84,6 +84,11 @@ def analyse(volume: Volume, options: SegmentationOptions, report: Progress) -> A
     _check(volume, options)
     report(0.0, "block means")
     return Analysis(volume, options, report)
+
+
+def segments_of(analysis: Analysis, options: SegmentationOptions, report: Progress) -> list[Segment]:
+    """The segments of an analysed volume, one for each task in the order asked for."""
+    return [_TASKS[task](analysis, options, report) for task in options.tasks]
 
 
 def silent(_share: float, _stage: str) -> None:
