@@ -6,7 +6,6 @@ training cases had in common is therefore kept with the model, and a series that
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -38,7 +37,8 @@ def training_range(
     Parameters
     ----------
     cases : iterable of Case
-        Those of the training part. Of their facts ``modality``, ``body_part`` and ``spacing_mm`` are used.
+        Those of the training part. Of their facts ``modality``, ``body_part``, ``spacing_mm`` (between
+        slices) and ``pixel_mm`` (in the plane) are used.
     prepared : iterable of float arrays
         What the recipe made of them, ``Sample.images`` of shape (views, D, H, W) or one view (D, H, W);
         background and missing views are exactly 0. May be a generator: each is looked at once.
@@ -54,18 +54,21 @@ def training_range(
         known is left out.
     """
     cases, volumes = list(cases), list(volumes)
-    spacings = [spacing for case in cases if (spacing := _spacing(case.facts.get("spacing_mm"))) is not None]
-    spacings += [_two(volume.geometry.spacing_kji) for volume in volumes]
+    spacings = {"between_slices": [], "in_plane": []}
+    for key, fact in zip(spacings, ("spacing_mm", "pixel_mm"), strict=True):
+        spacings[key] = [one for case in cases if (one := _positive(case.facts.get(fact))) is not None]
+    for volume in volumes:
+        between, in_plane = _two(volume.geometry.spacing_kji)
+        spacings["in_plane"].append(in_plane)
+        spacings["between_slices"] += [between] if len(volume.voxels) > 1 else []
     found: dict[str, object] = {"cases": len(cases)}
     for key in ("modality", "body_part"):
         names = {_name(case.facts.get(key)) for case in cases} | {_name(getattr(v.identity, key)) for v in volumes}
         names.discard("")
         if names and len(names) <= LARGEST_LISTED:
             found[key] = sorted(names)
-    if spacings:
-        between, in_plane = zip(*spacings, strict=True)
-        known = {"between_slices": [one for one in between if one is not None], "in_plane": list(in_plane)}
-        found["spacing_mm"] = {key: _extent(values) for key, values in known.items() if values}
+    if any(spacings.values()):
+        found["spacing_mm"] = {key: _extent(values) for key, values in spacings.items() if values}
     for key, arrays in (("prepared", prepared), ("values", (volume.voxels for volume in volumes))):
         statistics = [one for array in arrays if (one := value_statistics(array)) is not None]
         if statistics:
@@ -164,20 +167,10 @@ def _margin(known: Mapping[str, object]) -> float:
     return 0.25 * (max(ends) - min(ends)) if ends else 0.0
 
 
-def _spacing(value: object) -> tuple[float | None, float] | None:
-    """(between slices, in plane) in mm of a fact: one number is the pixels', three are in the array's order."""
-    if isinstance(value, str):
-        numbers = [float(word) for word in re.findall(r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", value)]
-    elif isinstance(value, (list, tuple)):
-        numbers = [float(one) for one in value]
-    elif isinstance(value, (int, float, np.floating)) and np.isfinite(value):
-        numbers = [float(value)]
-    else:
-        return None
-    numbers = [number for number in numbers if number > 0]
-    if len(numbers) == 3:
-        return _two(tuple(numbers))
-    return (None, float(np.mean(numbers))) if numbers else None
+def _positive(value: object) -> float | None:
+    if isinstance(value, (int, float, np.number)) and np.isfinite(value) and value > 0:
+        return float(value)
+    return None
 
 
 def _two(spacing_kji: tuple[float, float, float]) -> tuple[float, float]:

@@ -1,0 +1,297 @@
+"""Where a classifier looked: Grad-CAM, or occlusion where a network has no fitting layer, on the source's voxels.
+
+Grad-CAM: Selvaraju et al., ICCV 2017, doi:10.1109/ICCV.2017.74, as MONAI has it. Occlusion: Zeiler and
+Fergus, ECCV 2014, doi:10.1007/978-3-319-10590-1_53; written here because MONAI's indexes tensors in a way that
+newer versions of torch read differently. Maps are made on the network's grid and taken back to the slices as
+acquired; nothing is drawn where the network saw nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from ..errors import TaskError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+GRAD_CAM, OCCLUSION = "grad-cam", "occlusion"
+METHODS = (GRAD_CAM, OCCLUSION)
+
+FINE, COARSE = 8, 4
+"""In-plane cells that a layer has to have: a map of fewer than `COARSE` points at nothing."""
+
+OCCLUDED_SHARE, SMALLEST_WINDOW = 6, 3
+"""A window that is emptied is a sixth of the image along each axis, and no fewer cells than this."""
+
+AT_ONCE = 8
+"""Images with a window emptied that are computed together."""
+
+
+class Explainer:
+    """Maps of one network; made once for many series.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        ``network(images (N, V, D, H, W), present (N, V)) -> (N, outputs)``. Copied, not changed. A network
+        that knows its best layer for Grad-CAM names it in the attribute ``explained_layer``.
+    method : str
+        ``grad-cam`` (the default; occlusion where it is not possible) or ``occlusion``.
+
+    Raises
+    ------
+    UsageError
+        If the method is unknown.
+    """
+
+    def __init__(self, network: torch.nn.Module, method: str = GRAD_CAM):
+        if method not in METHODS:
+            msg = f"There is no explanation {method!r}. Choose one of {', '.join(METHODS)}."
+            raise UsageError(msg)
+        self._network = copy.deepcopy(network).eval()
+        for module in self._network.modules():
+            if getattr(module, "inplace", False):
+                module.inplace = False  # what is written over cannot be asked for its gradient
+        self._method = method
+        self._cams: dict[str, object] = {}
+
+    def maps(self, images: np.ndarray, present: np.ndarray, output: int) -> tuple[np.ndarray, str]:
+        """What speaks for one output of the network.
+
+        Parameters
+        ----------
+        images : float32 array of shape (V, D, H, W)
+            As the recipe prepared them.
+        present : float32 array of shape (V,)
+            1 where the view is there.
+        output : int
+            Which of the network's outputs.
+
+        Returns
+        -------
+        float32 array of shape (V, D, H, W)
+            From 0 to 1; all 0 where nothing speaks for it, and in views that are missing.
+        str
+            The method that was used.
+        """
+        import torch
+
+        with torch.inference_mode(False):  # a caller's inference mode would leave nothing to differentiate
+            return self._maps(images, present, output)
+
+    def _maps(self, images: np.ndarray, present: np.ndarray, output: int) -> tuple[np.ndarray, str]:
+        import torch
+
+        device = next(self._network.parameters()).device
+        x = torch.from_numpy(np.ascontiguousarray(images, np.float32))[None].to(device)
+        there = torch.from_numpy(np.ascontiguousarray(present, np.float32))[None].to(device)
+        found, method = None, GRAD_CAM
+        if self._method == GRAD_CAM:
+            found = self._grad_cam(x, there, output)
+        if found is None or not found.any():
+            found, method = self._occlusion(x, there, output), OCCLUSION
+        found *= np.asarray(present, np.float32).reshape(-1, 1, 1, 1) > 0
+        largest = float(found.max())
+        return (found / largest if largest > 0 else np.zeros_like(found)), method
+
+    def _grad_cam(self, x: torch.Tensor, present: torch.Tensor, output: int) -> np.ndarray | None:
+        """None where no layer's cells can be told to lie in one view, slice and place each."""
+        import torch
+        from monai.visualize import GradCAM
+
+        name = self._layer(x, present)
+        if not name:
+            return None
+        if name not in self._cams:
+            self._cams[name] = GradCAM(nn_module=self._network, target_layers=name)
+        with torch.enable_grad():
+            image = x.clone().requires_grad_()
+            cells = self._cams[name].compute_map(image, class_idx=output, present=present).detach()
+        return _spread(cells, x.shape[1:], present[0])
+
+    def _layer(self, x: torch.Tensor, present: torch.Tensor) -> str:
+        """The network's own choice, or the last convolution that keeps views and slices apart and sees places."""
+        import torch
+
+        named = getattr(self._network, "explained_layer", "")
+        if isinstance(named, str) and named:
+            return named
+        seen: list[tuple[str, torch.Size]] = []
+        handles = [
+            module.register_forward_hook(lambda _m, _i, result, name=name: seen.append((name, result.shape)))
+            for name, module in self._network.named_modules()
+            if isinstance(module, (torch.nn.Conv2d, torch.nn.Conv3d))
+        ]
+        try:
+            with torch.no_grad():
+                self._network(x, present)
+        finally:
+            for handle in handles:
+                handle.remove()
+        names = [name for name, _shape in seen]
+        fitting = [
+            (name, min(shape[-2:]))
+            for name, shape in seen
+            if names.count(name) == 1 and _cells_of(shape, x.shape[1:], present[0])
+        ]
+        wanted = [FINE if min(x.shape[-2:]) >= 4 * FINE else COARSE, COARSE]
+        for cells in wanted:
+            for name, least in reversed(fitting):
+                if least >= cells:
+                    return name
+        return ""
+
+    def _occlusion(self, x: torch.Tensor, present: torch.Tensor, output: int) -> np.ndarray:
+        """How much the output falls where a window is emptied, view by view."""
+        import torch
+
+        with torch.no_grad():
+            whole = float(self._network(x, present)[0, output])
+            result = np.zeros(tuple(x.shape[1:]), np.float32)
+            for view in np.flatnonzero(present[0].cpu().numpy() > 0):
+                windows = _windows(tuple(x.shape[2:]))
+                falls: list[float] = []
+                for start in range(0, len(windows), AT_ONCE):
+                    parts = x.repeat(len(windows[start : start + AT_ONCE]), 1, 1, 1, 1)
+                    for part, window in zip(parts, windows[start:], strict=False):
+                        part[(view, *window)] = 0.0
+                    scores = self._network(parts, present.expand(len(parts), -1))[:, output]
+                    falls += (whole - scores).clamp(min=0).tolist()
+                result[view] = _mean_of_windows(windows, falls, tuple(x.shape[2:]))
+        return result
+
+
+def to_source(values: np.ndarray, matrix: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """A map on the network's grid, taken back to the voxels of the source.
+
+    Parameters
+    ----------
+    values : array of shape (D, H, W)
+    matrix : array of shape (4, 4)
+        From homogeneous index (d, h, w, 1) to the source's continuous array index (k, j, i, 1).
+    shape : tuple of int
+        (slices, rows, columns) of the source.
+
+    Returns
+    -------
+    float32 array of that shape
+        Linear between the cells, constant to the border of the outermost ones, 0 outside of them. A
+        projection (one cell along an axis that the matrix gives no step) is shown all along its axis.
+
+    Raises
+    ------
+    TaskError
+        If the matrix has no inverse.
+    """
+    matrix = np.array(matrix, np.float64)
+    through = [count == 1 and not matrix[:3, axis].any() for axis, count in enumerate(values.shape)]
+    for axis in np.flatnonzero(through):
+        matrix[:3, axis] = _missing_direction(matrix[:3, :3])
+    try:
+        back = np.linalg.inv(matrix)[:3]
+    except np.linalg.LinAlgError as error:
+        msg = "The explanation cannot be taken back to the series: its preparation keeps no places."
+        raise TaskError(msg) from error
+    back[through] = 0.0  # a projection stands for all that is along it
+    padded = np.pad(np.asarray(values, np.float32), 1, mode="edge")
+    result = ndimage.affine_transform(
+        padded, back[:, :3], back[:, 3] + 1.0, output_shape=tuple(shape), order=1, mode="constant", cval=0.0
+    )
+    return np.where(_inside(back, values.shape, shape), np.clip(result, 0.0, 1.0), 0.0).astype(np.float32)
+
+
+def slices_to_source(
+    values: np.ndarray, matrices: list[np.ndarray], slices: list[int], shape: tuple[int, int, int]
+) -> np.ndarray:
+    """Maps of chosen slices, taken back: every slice of the source shows the map of the chosen one nearest to it.
+
+    Parameters
+    ----------
+    values : array of shape (D, H, W)
+    matrices : list of array of shape (3, 3)
+        For each chosen slice, from (h, w, 1) to the row and column of the source (j, i, 1).
+    slices : list of int
+        Which slice of the source each is.
+    shape : tuple of int
+        (slices, rows, columns) of the source.
+    """
+    result = np.zeros(shape, np.float32)
+    chosen = np.asarray(slices)
+    for k in range(shape[0]):
+        d = int(np.abs(chosen - k).argmin())
+        matrix = np.eye(4)
+        matrix[1:, 1:] = matrices[d]
+        result[k] = to_source(values[d : d + 1], matrix, (1, *shape[1:]))[0]
+    return result
+
+
+def _cells_of(shape: tuple[int, ...], image: tuple[int, ...], present: torch.Tensor) -> tuple[int, ...]:
+    """(views, slices) that the first axis of a layer's result stands for; empty where that cannot be told."""
+    views, slices = image[:2]
+    there = int((present > 0).sum())
+    if len(shape) == 5:
+        return next(((count, 1) for count in (views, there) if shape[0] == count), ())
+    return next(((count, slices) for count in (views, there) if shape[0] == count * slices), ())
+
+
+def _spread(cells: torch.Tensor, image: tuple[int, ...], present: torch.Tensor) -> np.ndarray | None:
+    """A layer's cells (n, 1, ...) on the grid of the image (V, D, H, W)."""
+    from torch.nn.functional import interpolate
+
+    found = _cells_of((cells.shape[0], *cells.shape[1:]), image, present)
+    if not found:
+        return None
+    count = found[0]
+    mode = "trilinear" if cells.ndim == 5 else "bilinear"
+    size = tuple(image[1:]) if cells.ndim == 5 else tuple(image[2:])
+    maps = interpolate(cells.float(), size=size, mode=mode, align_corners=False).cpu().numpy()
+    maps = maps.reshape(count, *image[1:])
+    if count == image[0]:
+        return maps
+    result = np.zeros(tuple(image), np.float32)
+    result[present.cpu().numpy() > 0] = maps
+    return result
+
+
+def _missing_direction(matrix: np.ndarray) -> np.ndarray:
+    """A unit step across the two directions that a projection or a single slice has."""
+    left, _values, _right = np.linalg.svd(matrix)
+    return left[:, -1]
+
+
+def _inside(back: np.ndarray, grid: tuple[int, ...], shape: tuple[int, int, int]) -> np.ndarray:
+    """Which voxels of the source lie in a cell of the grid."""
+    axes = np.ogrid[tuple(slice(0, count) for count in shape)]
+    inside = np.ones(shape, bool)
+    for row, count in zip(back, grid, strict=True):
+        place = sum(step * axis for step, axis in zip(row, axes, strict=False)) + row[3]
+        inside &= (place >= -0.5 - 1e-6) & (place <= count - 0.5 + 1e-6)
+    return inside
+
+
+def _windows(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    """Windows that overlap by half and cover all of an image."""
+    axes = []
+    for count in shape:
+        size = min(count, max(SMALLEST_WINDOW, count // OCCLUDED_SHARE))
+        steps = max(1, int(np.ceil((count - size) / max(1, size // 2)))) if count > size else 0
+        starts = [round(n * (count - size) / steps) for n in range(steps + 1)] if steps else [0]
+        axes.append([slice(start, start + size) for start in starts])
+    return list(itertools.product(*axes))
+
+
+def _mean_of_windows(windows: list[tuple[slice, ...]], falls: list[float], shape: tuple[int, ...]) -> np.ndarray:
+    """Each voxel's mean over the windows it lies in, those counting most in whose middle it lies."""
+    total, weights = np.zeros(shape), np.full(shape, 1e-12)
+    for window, fall in zip(windows, falls, strict=True):
+        hats = [1.0 - np.abs(np.linspace(-1, 1, one.stop - one.start + 2)[1:-1]) for one in window]
+        hat = hats[0][:, None, None] * hats[1][:, None] * hats[2]
+        total[window] += fall * hat
+        weights[window] += hat
+    return (total / weights).astype(np.float32)
