@@ -1,4 +1,4 @@
-"""Pseudonyms: keyed hashes in the place of identifiers, so that tables can be given away and rows still belong together.
+"""Pseudonyms: keyed hashes in the place of identifiers, so that tables can be given away and rows stay apart.
 
 HMAC-SHA256 (RFC 2104) with a key that the user keeps. Without the key a pseudonym cannot be
 traced back, nor checked against a list of patients; with it the same identifier has the same

@@ -96,6 +96,30 @@ class Entry:
         return (self.options_hash, self.version) == (options, __version__)
 
 
+@dataclass(frozen=True)
+class Ending:
+    """What became of one item, for `Ledger.finish_many`.
+
+    Attributes
+    ----------
+    item : str
+    state : str
+        ``done``, ``failed``, ``skipped``; ``pending`` where it is to be tried again.
+    reason : str
+        Why it failed or was skipped.
+    outcome : mapping
+        What is to be remembered about it, with a JSON form.
+    interruptions : int
+        How often a process ended over it.
+    """
+
+    item: str
+    state: str
+    reason: str = ""
+    outcome: Mapping[str, object] = field(default_factory=dict)
+    interruptions: int = 0
+
+
 def options_hash(options: object) -> str:
     """A short digest of options (a dataclass, a mapping): equal for equal options, on every machine."""
     text = json.dumps(plain(options), sort_keys=True, ensure_ascii=True)
@@ -162,6 +186,46 @@ class Ledger:
                 "WHERE item = ? AND task = ?",
                 (state, reason, time.time(), json.dumps(plain(outcome or {})), item, task),
             )
+
+    def start_many(self, items: Iterable[str], task: str, options: str, *, dated: bool = True) -> None:
+        """As `start`, for many items in one transaction; without times where not `dated`."""
+        now = time.time() if dated else None
+        with self._connection() as connection:
+            connection.executemany(
+                "UPDATE entries SET state = 'running', reason = '', options_hash = ?, version = ?, started = ?, "
+                "finished = NULL, outcome = '{}' WHERE item = ? AND task = ?",
+                [(options, __version__, now, item, task) for item in items],
+            )
+
+    def finish_many(self, endings: Iterable[Ending], task: str, options: str, *, dated: bool = True) -> None:
+        """Note what became of many items in one transaction; without times where not `dated`."""
+        now = time.time() if dated else None
+        rows = [
+            (e.state, e.reason, options, __version__, now, json.dumps(plain(e.outcome)), e.interruptions, e.item, task)
+            for e in endings
+        ]
+        with self._connection() as connection:
+            connection.executemany(
+                "UPDATE entries SET state = ?, reason = ?, options_hash = ?, version = ?, finished = ?, outcome = ?, "
+                "interruptions = ? WHERE item = ? AND task = ?",
+                rows,
+            )
+
+    def blame(self, items: Iterable[str], task: str, limit: int = MAX_INTERRUPTIONS) -> None:
+        """Count one more interruption against items; those that reach `limit` are failed, the others pending."""
+        reason = f"quarantined: the program ended {limit} times while working on it"
+        with self._connection() as connection:
+            for item in items:
+                connection.execute(
+                    "UPDATE entries SET interruptions = interruptions + 1, state = 'pending' "
+                    "WHERE item = ? AND task = ? AND state IN ('pending', 'running')",
+                    (item, task),
+                )
+                connection.execute(
+                    "UPDATE entries SET state = 'failed', reason = ? "
+                    "WHERE item = ? AND task = ? AND state = 'pending' AND interruptions >= ?",
+                    (reason, item, task, limit),
+                )
 
     def release(self, *, blame: bool) -> list[Entry]:
         """Put what is running back to pending, after the process that ran it is gone.

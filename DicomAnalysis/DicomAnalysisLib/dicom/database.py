@@ -58,6 +58,10 @@ class _FilesBySeries:
     def _files(self, uid: str) -> tuple[list[str], list[Problem]]:
         raise NotImplementedError
 
+    def paths(self, uid: str) -> list[str]:
+        """The files of a series that are on this machine; none is opened."""
+        return self._files(uid)[0]
+
     def series(self, uid: str | None = None) -> list[Series]:
         """The readable series; with `uid` only the files of that one are opened."""
         uids = self._uids() if uid is None else [uid]

@@ -16,6 +16,9 @@ from ...volume import Volume
 from .shapes import SHAPE_NAMES, shape_features
 from .statistics import INTENSITY_NAMES, intensity_statistics, share_between
 
+REVISION = 1
+"""Rises when the same series would give other numbers."""
+
 TISSUES_HU = {
     "air": (-2000.0, -950.0),
     "lung": (-950.0, -700.0),
