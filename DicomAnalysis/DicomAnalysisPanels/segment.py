@@ -9,10 +9,12 @@ import slicer
 from slicer.i18n import tr as _
 
 from .buttons import enable, why_busy, why_not
+from .cards import show_cards
 from .pages import PagePanel, Shared
 from .parameters import Method, RunPlace, own_networks, threshold_hu
 from .results import ResultsPanel, summary
 
+NETWORK_TASKS = ("headrest", "metal")
 SMALL_VOXELS = 4_000_000
 """Volumes up to this size are segmented inside Slicer: that takes less time than starting a process."""
 
@@ -37,6 +39,8 @@ class SegmentPanel(PagePanel):
         for button, _purpose, tasks in self.purposes:
             button.connect("clicked(bool)", lambda _checked=False, tasks=tasks: self.run(tasks))
         ui.ownNetworkButton.connect("clicked(bool)", self.browse_network)
+        ui.networkCardButton.connect("clicked(bool)", self.show_cards)
+        self.cards: Any = None
         self.update()
 
     @property
@@ -90,6 +94,16 @@ class SegmentPanel(PagePanel):
         folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title, self.parameters.ownNetwork)
         if folder:
             self.parameters.ownNetwork = folder
+
+    def show_cards(self) -> None:
+        """Button *Card*: of the networks of one's own, else of those that come with the program."""
+        from DicomAnalysisLib.errors import DicomAnalysisError
+
+        try:
+            wanted = own_networks(self.parameters) or NETWORK_TASKS
+            self.cards = show_cards([self.logic.modelCard(one) for one in wanted])
+        except DicomAnalysisError as error:
+            self.results.say(str(error))
 
     def runs_inside(self, volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
         """Whether a volume is segmented inside Slicer, without a process of its own."""

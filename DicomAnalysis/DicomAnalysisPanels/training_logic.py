@@ -149,6 +149,23 @@ class TrainingLogic:
 
         return training_curves(self.scene, str(outputFolder), history)
 
+    def modelCard(self, nameOrFolder):
+        """The card of a model as a text node: what it is for, learned from, how well it does and where it fails.
+
+        Parameters
+        ----------
+        nameOrFolder : str or path
+            ``"headrest"`` or ``"metal"`` for a network that comes with the program, or the folder of another.
+
+        Raises
+        ------
+        DicomAnalysisLib.errors.DicomAnalysisError
+            If there is no such model, or if it was changed.
+        """
+        from DicomAnalysisLib.mrml import model_card_node
+
+        return model_card_node(self.scene, nameOrFolder)
+
     def _labels(self, labels, task, outputFolder, uids, resume):
         """The option `labels`; own segmentations are written into the output folder, where a resumed run finds them."""
         from DicomAnalysisLib.errors import UsageError

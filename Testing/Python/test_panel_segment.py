@@ -318,3 +318,26 @@ def _lives(pid):
     except OSError:
         return False
     return True
+
+
+class TestModelCards:
+    def test_the_button_shows_what_the_networks_are_for(self, opened):
+        opened.ui.networkCardButton.click()
+        window = opened.panel.pages.panels[0].cards
+        shown = window.findChild(qt_widgets().QTextBrowser).toPlainText()
+        assert "Model headrest" in shown
+        assert "Model metal" in shown
+        assert "Known failures" in shown
+        assert len(nodes(opened.scene, "vtkMRMLTextNode")) == 2
+        window.close()
+
+    def test_a_folder_without_a_model_is_said(self, opened, tmp_path):
+        opened.parameters.ownNetwork = str(tmp_path)
+        opened.ui.networkCardButton.click()
+        assert "manifest" in opened.ui.statusLabel.text
+
+
+def qt_widgets():
+    from PySide6 import QtWidgets
+
+    return QtWidgets
