@@ -121,7 +121,7 @@ def _facts(
     _refuse_what_is_no_image(header)
     new_remarks = list(remarks)
     modality = _modality(header, new_remarks)
-    pixels = _pixel_format(header, new_remarks)
+    pixels = pixel_format(header, new_remarks)
     is_grouped = tags.PER_FRAME_FUNCTIONAL_GROUPS in header
     frame = None if is_grouped else read_single_frame(header, modality, new_remarks)
     is_lossy = transfer_syntax in LOSSY or header.text(tags.LOSSY_IMAGE_COMPRESSION) == "01"
@@ -205,7 +205,8 @@ def _means_hounsfield(rescale_type: str) -> bool:
     return name in ("", "US") or name.startswith(("HU", "HOUNSFIELD", "HOUNDSFIELD"))
 
 
-def _pixel_format(header: Header, remarks: list[str]) -> PixelFormat:
+def pixel_format(header: Header, remarks: list[str]) -> PixelFormat:
+    """How a header says that its stored values are laid out; ValueError with the reason where they cannot be read."""
     rows, columns = header.integer(tags.ROWS, 0), header.integer(tags.COLUMNS, 0)
     if not rows or not columns:
         msg = f"it has {rows} rows and {columns} columns"

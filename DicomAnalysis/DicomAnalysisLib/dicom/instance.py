@@ -120,7 +120,7 @@ def read_instance(path: str | Path) -> Instance:
             new_remarks = list(remarks)
             frames = read_grouped_frames(header, facts.identity.modality, new_remarks)
             remarks = tuple(new_remarks)
-        location = _locate(header, facts, len(frames))
+        location = locate(header, facts, len(frames))
     except ValueError as error:
         raise RefusedFileError(header.path, str(error), header.text(tags.SERIES_INSTANCE_UID)) from None
     return Instance(
@@ -134,7 +134,7 @@ def read_instance(path: str | Path) -> Instance:
     )
 
 
-def _locate(header: Header, facts: Facts, frames: int) -> PixelLocation:
+def locate(header: Header, facts: Facts, frames: int) -> PixelLocation:
     """Where the pixels lie; refuses what declares more than the file can hold, before anything is allocated."""
     walked, frame_bytes, syntax = header.walked, facts.pixels.frame_bytes, facts.transfer_syntax
     left = walked.size - walked.pixel_offset
