@@ -10,6 +10,7 @@ the curve are of the MRML nodes that the panel made, drawn with VTK and matplotl
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +27,7 @@ from DicomAnalysisLib.reporting.plots import plot_slice_maximum  # noqa: E402
 from DicomAnalysisLib.segments import KINDS  # noqa: E402
 from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 from standins import FolderDatabase, application  # noqa: E402
+from training_cases import write_cohort  # noqa: E402
 
 SCREENSHOTS = ROOT / "Resources" / "Screenshots"
 ICONS = ROOT / "DicomAnalysis" / "Resources" / "Icons"
@@ -43,6 +45,7 @@ def main() -> None:
     with application() as slicer_app, tempfile.TemporaryDirectory() as folder:
         draw_segment_page(slicer_app)
         draw_database_page(slicer_app, Path(folder))
+        draw_train_page(slicer_app, Path(folder))
 
 
 def draw_thumbnails() -> None:
@@ -99,6 +102,30 @@ def draw_database_page(slicer_app: object, folder: Path) -> None:
     panel.ui.outputLineEdit.text = "/home/me/results"
     grab(slicer_app, panel, "panel-database.png", 760, 620)
     panel.ui.outputLineEdit.qobject.blockSignals(False)
+    panel.tasks.close()
+
+
+def draw_train_page(slicer_app: object, folder: Path) -> None:
+    """Page *Train* after a small training on phantoms, and the curves that it drew."""
+    from DicomAnalysisPanels.parameters import TrainSize, TrainSource
+
+    write_cohort(folder / "cohort")
+    panel = slicer_app.widget()
+    panel.ui.pageTabs.currentIndex = 2
+    panel.parameters = panel.logic.getParameterNode()
+    panel.parameters.trainSource = TrainSource.FOLDER
+    panel.parameters.trainFolder = str(folder / "cohort")
+    panel.parameters.trainOutput = str(folder / "model")
+    panel.parameters.trainSize = TrainSize.SMALL
+    panel.parameters.trainEpochs = 8
+    panel.ui.trainButton.click()
+    while panel.tasks.title:
+        slicer_app.app.processEvents()
+    for line, text in ((panel.ui.trainFolderLineEdit, "cohort"), (panel.ui.trainOutputLineEdit, "headrest-model")):
+        line.qobject.blockSignals(True)
+        line.text = f"/home/me/{text}"
+    grab(slicer_app, panel, "panel-train.png", 430, 640)
+    shutil.copy(folder / "model" / "curves.png", SCREENSHOTS / "training-curves.png")
     panel.tasks.close()
 
 

@@ -7,6 +7,7 @@ stands in for the DICOM database, paths are those of the test.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,8 +42,9 @@ def console(slicer_app, tmp_path, monkeypatch):
     import slicer
 
     for number in range(2):
-        phantom = make_head_phantom(shape=(24, 96, 96), spacing=(6.0, 2.4, 2.4), seed=number)
-        write_dicom_series(phantom.volume, tmp_path / "dicom" / str(number), series_uid=f"1.2.3.{number}")
+        volume = make_head_phantom(shape=(24, 96, 96), spacing=(6.0, 2.4, 2.4), seed=number).volume
+        volume = replace(volume, identity=replace(volume.identity, patient_id=f"P{number}"))
+        write_dicom_series(volume, tmp_path / "dicom" / str(number), series_uid=f"1.2.3.{number}")
     monkeypatch.setattr(slicer, "dicomDatabase", FolderDatabase(tmp_path / "dicom"))
     monkeypatch.setattr(slicer.util, "saveNode", save_node)
     names = {"slicer": slicer}
@@ -66,11 +68,11 @@ def dice(one, other):
 
 
 def test_the_section_is_there():
-    assert len(snippets()) == 4
+    assert len(snippets()) == 5
 
 
 def test_from_the_database_to_saved_results(console, tmp_path, capsys):
-    load, background, results, batch = snippets()
+    load, background, results, batch, _train = snippets()
     truth = make_head_phantom(shape=(24, 96, 96), spacing=(6.0, 2.4, 2.4), seed=0)
 
     names = console(load)
@@ -110,6 +112,19 @@ def test_from_the_database_to_saved_results(console, tmp_path, capsys):
     loaded = segmentation_node_to_masks(found.segmentationNode, names["volumeNode"])
     np.testing.assert_array_equal(loaded["Headrest"], masks["Headrest"])
     np.testing.assert_array_equal(loaded["Metal"], masks["Metal"])
+
+
+def test_from_the_database_to_a_network_of_ones_own(console, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch", reason="training needs the extra 'network'")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # of the child: threads would wait for each other
+    load, *_others, train = snippets()
+    names = console(load + "\nuids = [one.identity.series_uid for one in series]")
+    names = console(train)
+    printed = capsys.readouterr().out
+    assert "'epoch': 2" in printed
+    assert "Model headrest" in printed
+    assert (tmp_path / "model" / "model" / "weights.safetensors").is_file()
+    assert names["nodes"].result.method == "network"
 
 
 def test_every_other_python_example_of_the_readme_is_known():
