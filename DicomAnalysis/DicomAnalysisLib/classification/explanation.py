@@ -26,8 +26,8 @@ METHODS = (GRAD_CAM, OCCLUSION)
 FINE, COARSE = 8, 4
 """In-plane cells that a layer has to have: a map of fewer than `COARSE` points at nothing."""
 
-OCCLUDED_SHARE, SMALLEST_WINDOW = 6, 3
-"""A window that is emptied is a sixth of the image along each axis, and no fewer cells than this."""
+OCCLUDED_SHARE, SMALLEST_WINDOW = {2: 6, 3: 4}, 3
+"""A window that is emptied is this part of a picture or volume along each axis, and no fewer cells than this."""
 
 AT_ONCE = 8
 """Images with a window emptied that are computed together."""
@@ -94,7 +94,7 @@ class Explainer:
         found, method = None, GRAD_CAM
         if self._method == GRAD_CAM:
             found = self._grad_cam(x, there, output)
-        if found is None or not found.any():
+        if found is None:
             found, method = self._occlusion(x, there, output), OCCLUSION
         found *= np.asarray(present, np.float32).reshape(-1, 1, 1, 1) > 0
         largest = float(found.max())
@@ -113,20 +113,22 @@ class Explainer:
         with torch.enable_grad():
             image = x.clone().requires_grad_()
             cells = self._cams[name].compute_map(image, class_idx=output, present=present).detach()
-        return _spread(cells, x.shape[1:], present[0])
+        return _spread(cells, x, present)
 
     def _layer(self, x: torch.Tensor, present: torch.Tensor) -> str:
-        """The network's own choice, or the last convolution that keeps views and slices apart and sees places."""
+        """The layer whose map is the last one fine enough to point at something: the network's own choice first."""
         import torch
 
-        named = getattr(self._network, "explained_layer", "")
-        if isinstance(named, str) and named:
-            return named
-        seen: list[tuple[str, torch.Size]] = []
+        seen: list[tuple[str, tuple[int, ...]]] = []
+
+        def note(name: str, result: object) -> None:
+            if isinstance(result, torch.Tensor) and result.ndim in (4, 5):
+                seen.append((name, tuple(result.shape)))
+
         handles = [
-            module.register_forward_hook(lambda _m, _i, result, name=name: seen.append((name, result.shape)))
+            module.register_forward_hook(lambda _m, _i, result, name=name: note(name, result))
             for name, module in self._network.named_modules()
-            if isinstance(module, (torch.nn.Conv2d, torch.nn.Conv3d))
+            if name
         ]
         try:
             with torch.no_grad():
@@ -135,15 +137,15 @@ class Explainer:
             for handle in handles:
                 handle.remove()
         names = [name for name, _shape in seen]
-        fitting = [
-            (name, min(shape[-2:]))
+        cells = {
+            name: min(shape[-2:])
             for name, shape in seen
-            if names.count(name) == 1 and _cells_of(shape, x.shape[1:], present[0])
-        ]
-        wanted = [FINE if min(x.shape[-2:]) >= 4 * FINE else COARSE, COARSE]
-        for cells in wanted:
-            for name, least in reversed(fitting):
-                if least >= cells:
+            if names.count(name) == 1 and _places(shape, x, present) is not None
+        }
+        named = getattr(self._network, "explained_layer", "")
+        for wanted in (FINE if min(x.shape[-2:]) >= 4 * FINE else COARSE, COARSE):
+            for name in (named, *reversed(cells)):
+                if cells.get(name, 0) >= wanted:
                     return name
         return ""
 
@@ -231,32 +233,46 @@ def slices_to_source(
     return result
 
 
-def _cells_of(shape: tuple[int, ...], image: tuple[int, ...], present: torch.Tensor) -> tuple[int, ...]:
-    """(views, slices) that the first axis of a layer's result stands for; empty where that cannot be told."""
-    views, slices = image[:2]
-    there = int((present > 0).sum())
-    if len(shape) == 5:
-        return next(((count, 1) for count in (views, there) if shape[0] == count), ())
-    return next(((count, slices) for count in (views, there) if shape[0] == count * slices), ())
+def _places(shape: tuple[int, ...], x: torch.Tensor, present: torch.Tensor) -> tuple[np.ndarray, bool] | None:
+    """Which views, or which slices of views (counted through), the first axis of a layer's result stands for.
+
+    Networks leave out what is missing or empty. None where it cannot be told, as where views were mixed before.
+
+    Returns
+    -------
+    places : array of int
+    of_volumes : bool
+        Whether they are whole views; otherwise they are slices.
+    """
+    views, slices = x.shape[1:3]
+    there = present[0].cpu().numpy() > 0
+    if len(shape) == 5 and shape[0] in (views, there.sum()):
+        return (np.arange(views) if shape[0] == views else np.flatnonzero(there)), True
+    if len(shape) == 5 and shape[2] > 1:
+        return None
+    full = x[0].flatten(2).ne(0).any(2).cpu().numpy()
+    for wanted in (np.ones((views, slices), bool), np.repeat(there[:, None], slices, 1), full):
+        if shape[0] == wanted.sum():
+            return np.flatnonzero(wanted), False
+    return None
 
 
-def _spread(cells: torch.Tensor, image: tuple[int, ...], present: torch.Tensor) -> np.ndarray | None:
-    """A layer's cells (n, 1, ...) on the grid of the image (V, D, H, W)."""
+def _spread(cells: torch.Tensor, x: torch.Tensor, present: torch.Tensor) -> np.ndarray | None:
+    """A layer's cells (n, 1, ...) on the grid of the images (V, D, H, W)."""
     from torch.nn.functional import interpolate
 
-    found = _cells_of((cells.shape[0], *cells.shape[1:]), image, present)
-    if not found:
+    found = _places(tuple(cells.shape), x, present)
+    if found is None:
         return None
-    count = found[0]
-    mode = "trilinear" if cells.ndim == 5 else "bilinear"
-    size = tuple(image[1:]) if cells.ndim == 5 else tuple(image[2:])
-    maps = interpolate(cells.float(), size=size, mode=mode, align_corners=False).cpu().numpy()
-    maps = maps.reshape(count, *image[1:])
-    if count == image[0]:
-        return maps
-    result = np.zeros(tuple(image), np.float32)
-    result[present.cpu().numpy() > 0] = maps
-    return result
+    places, of_volumes = found
+    views, slices, *plane = x.shape[1:]
+    if not of_volumes and cells.ndim == 5:
+        cells = cells[:, :, 0]
+    size = (slices, *plane) if of_volumes else tuple(plane)
+    maps = interpolate(cells.float(), size=size, mode="trilinear" if of_volumes else "bilinear")
+    result = np.zeros((views if of_volumes else views * slices, *size), np.float32)
+    result[places] = maps[:, 0].cpu().numpy()
+    return result.reshape(views, slices, *plane)
 
 
 def _missing_direction(matrix: np.ndarray) -> np.ndarray:
@@ -277,9 +293,9 @@ def _inside(back: np.ndarray, grid: tuple[int, ...], shape: tuple[int, int, int]
 
 def _windows(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
     """Windows that overlap by half and cover all of an image."""
-    axes = []
+    axes, share = [], OCCLUDED_SHARE[2 if shape[0] == 1 else 3]
     for count in shape:
-        size = min(count, max(SMALLEST_WINDOW, count // OCCLUDED_SHARE))
+        size = min(count, max(SMALLEST_WINDOW, count // share))
         steps = max(1, int(np.ceil((count - size) / max(1, size // 2)))) if count > size else 0
         starts = [round(n * (count - size) / steps) for n in range(steps + 1)] if steps else [0]
         axes.append([slice(start, start + size) for start in starts])
