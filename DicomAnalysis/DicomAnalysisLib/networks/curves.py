@@ -11,7 +11,9 @@ from .fit_options import EpochRecord
 NAME = "curves.png"
 
 
-def write_curves(folder: Path, history: Sequence[EpochRecord], class_names: Sequence[str] = ()) -> Path:
+def write_curves(
+    folder: Path, history: Sequence[EpochRecord], class_names: Sequence[str] = (), measure: str = "Dice"
+) -> Path:
     """Draw losses and scores over epochs; the best epoch is marked.
 
     Parameters
@@ -19,7 +21,9 @@ def write_curves(folder: Path, history: Sequence[EpochRecord], class_names: Sequ
     folder : Path
     history : sequence of EpochRecord
     class_names : sequence of str
-        Of the foreground classes.
+        Of the foreground classes, or of those that are scored.
+    measure : str
+        What the scores are.
 
     Raises
     ------
@@ -45,7 +49,8 @@ def write_curves(folder: Path, history: Sequence[EpochRecord], class_names: Sequ
         scores.plot(epochs, [r.score for r in history], color="black", marker=marker, markersize=3, label="mean")
     best = next(record for record in reversed(history) if record.is_best)
     scores.axvline(best.epoch, color="grey", linestyle=":", label=f"best: {best.score:.3f}")
-    scores.set(xlabel="epoch", ylabel="Dice", ylim=(0, 1.02), title="Validation, voxels of all patients together")
+    title = "Validation, voxels of all patients together" if measure == "Dice" else "Validation patients"
+    scores.set(xlabel="epoch", ylabel=measure, ylim=(0, 1.02), title=title)
     for axes in (losses, scores):
         axes.grid(alpha=0.3)
         axes.legend()

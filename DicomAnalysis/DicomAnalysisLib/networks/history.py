@@ -17,7 +17,9 @@ from .fit_options import EpochRecord
 JSON_NAME, CSV_NAME = "history.json", "history.csv"
 
 
-def write_history(folder: Path, history: Sequence[EpochRecord], class_names: Sequence[str] = ()) -> None:
+def write_history(
+    folder: Path, history: Sequence[EpochRecord], class_names: Sequence[str] = (), measure: str = "Dice"
+) -> None:
     """Write ``history.json`` and ``history.csv``.
 
     Parameters
@@ -25,10 +27,12 @@ def write_history(folder: Path, history: Sequence[EpochRecord], class_names: Seq
     folder : Path
     history : sequence of EpochRecord
     class_names : sequence of str
-        Of the foreground classes.
+        Of the foreground classes, or of those that are scored.
+    measure : str
+        What the scores are.
     """
     write_text(folder / JSON_NAME, json_text({"classes": list(class_names), "epochs": [asdict(r) for r in history]}))
-    write_text(folder / CSV_NAME, _csv_text(history, class_names))
+    write_text(folder / CSV_NAME, _csv_text(history, class_names, measure.lower()))
 
 
 def read_history(folder: Path) -> tuple[EpochRecord, ...]:
@@ -47,14 +51,14 @@ def read_history(folder: Path) -> tuple[EpochRecord, ...]:
         raise SourceError(msg) from error
 
 
-def _csv_text(history: Sequence[EpochRecord], class_names: Sequence[str]) -> str:
+def _csv_text(history: Sequence[EpochRecord], class_names: Sequence[str], measure: str) -> str:
     count = len(history[0].class_scores) if history else 0
     names = [*class_names[:count], *(f"class {n + 1}" for n in range(len(class_names), count))]
     buffer = io.StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
     rows.writerow(
-        ["epoch", "training_loss", "validation_loss", "mean_dice"]
-        + [f"dice {name}" for name in names]
+        ["epoch", "training_loss", "validation_loss", f"mean_{measure}"]
+        + [f"{measure} {name}" for name in names]
         + ["learning_rate", "seconds", "best"]
     )
     for record in history:

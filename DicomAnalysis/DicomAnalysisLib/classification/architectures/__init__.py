@@ -138,8 +138,8 @@ def build_classifier(description: ClassifierDescription) -> Module:
     Returns
     -------
     torch.nn.Module
-        A `base.network_class`: ``forward``, ``features``, ``reduce``; ``explained`` names the module whose output is
-        the last map of features.
+        A `base.network_class`: ``forward``, ``features``, ``reduce``; ``explained_layer`` names the module whose
+        output is the last map of features.
     """
     return import_module(f".{description.kind}", __name__).build(description)
 

@@ -28,7 +28,7 @@ def network_class() -> type[Module]:
         Whoever trains calls `reduce` once a case and keeps its result; `score` goes on from there.
         """
 
-        explained = ""
+        explained_layer = ""
 
         def __init__(self, outputs: int, grid: Grid, dropout: float):
             super().__init__()

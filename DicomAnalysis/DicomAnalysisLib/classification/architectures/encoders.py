@@ -67,12 +67,17 @@ def resnet(depth: int, dimensions: int = 2, channels: int = 1, width: float = 1.
 
 
 def small2d(channels: int = 1, widths: tuple[int, ...] = (16, 32, 64, 128)) -> tuple[Module, int]:
-    """Four steps of halved pictures, 0.3 million parameters."""
+    """Four steps of halved pictures, by convolutions with steps of two; 0.3 million parameters."""
     from torch import nn
 
-    layers = [nn.Conv2d(channels, widths[0], 5, 2, 2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
+    layers: list[Module] = []
+
+    def add(before: int, after: int, size: int, step: int) -> None:
+        convolution = nn.Conv2d(before, after, size, step, size // 2, bias=False)
+        layers.extend((convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)))
+
+    add(channels, widths[0], 5, 2)
     for before, after in pairwise(widths):
-        for inside in (before, after):
-            layers += [nn.Conv2d(inside, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-        layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers[:-1]), widths[-1]
+        add(before, after, 3, 2)
+        add(after, after, 3, 1)
+    return nn.Sequential(*layers), widths[-1]

@@ -36,7 +36,7 @@ def _shared(description: ClassifierDescription) -> Module:
         def __init__(self) -> None:
             super().__init__(description.outputs, SMALL_GRID if small else None, description.dropout)
             self.encoder, channels = small2d() if small else resnet(18)
-            self.explained = "encoder"
+            self.explained_layer = "encoder"
             self.narrow = nn.Sequential(
                 nn.Conv2d(channels, KEPT_CHANNELS, 1, bias=False),
                 nn.BatchNorm2d(KEPT_CHANNELS),
@@ -75,7 +75,7 @@ def _early(description: ClassifierDescription) -> Module:
         def __init__(self) -> None:
             super().__init__(description.outputs, SMALL_GRID if small else None, description.dropout)
             self.encoder, channels = small2d(views) if small else vgg16(views)
-            self.explained = "encoder"
+            self.explained_layer = "encoder"
             self.projection = nn.Sequential(nn.Linear(2 * channels + views, FEATURES), nn.ReLU(inplace=True))
 
         def embed(self, reduced: Tensor, present: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def _narrow_vgg() -> tuple[Module, int]:
 
     layers = [nn.Conv2d(1, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]
     before = 16
-    for after in (32, 32, 0, 64, 64, 0, 128, 128):
+    for after in (24, 24, 0, 48, 48, 0, 96, 96):
         if after:
             layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
             before = after
@@ -58,7 +58,7 @@ def _slice_class() -> type[Module]:
             small = description.size == "small"
             super().__init__(description.outputs, SMALL_GRID if small else None, description.dropout)
             self.encoder, self.channels = make_encoder(description.variant, small)
-            self.explained = "encoder"
+            self.explained_layer = "encoder"
 
         def encode(self, reduced: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             """Maps of the slices that are not empty, their places, and which slices are (cases, slices)."""

@@ -19,14 +19,14 @@ def build(description: ClassifierDescription) -> Module:
     from torch import nn
 
     small = description.size == "small"
-    body, explained = _BODIES[description.variant](small)
+    body, explained_layer = _BODIES[description.variant](small)
 
     class VolumeNetwork(network_class()):
         """A 3-D network on the only view."""
 
         def __init__(self) -> None:
             super().__init__(description.outputs, SMALL_GRID if small else None, description.dropout)
-            self.body, self.relu, self.explained = body, nn.ReLU(), f"body.{explained}"
+            self.body, self.relu, self.explained_layer = body, nn.ReLU(), f"body.{explained_layer}"
 
         def embed(self, reduced: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002 (a volume is there)
             return self.relu(self.body(reduced))
