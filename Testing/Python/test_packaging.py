@@ -41,7 +41,7 @@ FLOORS = (
     ("cohort",),
     ("batch",),
     ("run",),
-    ("jobs", "worker"),
+    ("jobs", "worker", "cohort.engine"),
     ("demo",),
     ("cli", "commands", "__main__"),
 )

@@ -159,6 +159,14 @@ class FeatureStore:
                 path.unlink(missing_ok=True)
         return made
 
+    def remove(self, model_hash: str, recipe_hash: str) -> None:
+        """Remove the rows of one model and recipe; nobody else may append meanwhile."""
+        if any((v.model_hash, v.recipe_hash) == (model_hash, recipe_hash) for v in self.versions()):
+            versions = {
+                (v.model_hash, v.recipe_hash): path for v, path in zip(self.versions(), self.compact(), strict=True)
+            }
+            versions[model_hash, recipe_hash].unlink()
+
     def _parts(self) -> list[tuple[int, Path]]:
         """All files with their numbers, lowest first."""
         if not self.folder.is_dir():

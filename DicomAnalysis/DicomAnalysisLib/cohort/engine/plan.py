@@ -1,0 +1,166 @@
+"""Which series there are, and the files of each: found once, kept in a temporary database and not in memory."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from ...dicom import tags
+from ...dicom.database import DatabaseSource
+from ...dicom.header import RefusedFileError, is_regular_file, read_header
+from ...dicom.problem import Problem
+from ...dicom.sources import DATABASE_NAME
+from ...errors import SourceError, UsageError
+from ...files.names import safe_name
+
+_WANTED = frozenset((tags.SERIES_INSTANCE_UID, tags.SPECIFIC_CHARACTER_SET))
+_GROUP = 0x0020
+_AT_ONCE = 5000
+_SHOWN_PROBLEMS = 1000
+
+
+class Plan:
+    """The series of a source. To be closed.
+
+    Parameters
+    ----------
+    source : path
+        A file, a folder of anything, or a database.
+    output : path
+        Left out where it lies in the source.
+    tell : callable
+        Takes a line for people now and then.
+
+    Attributes
+    ----------
+    items : list of str
+        One name for each series, in an order that does not depend on the file system: its UID, or a safe name.
+    problems : list of Problem
+        Files that are DICOM and could not be read; the first thousand.
+    refused : int
+        How many files were left out, those among them that are no DICOM.
+
+    Raises
+    ------
+    SourceError
+        If there is nothing at `source`, or the database cannot be read.
+    UsageError
+        If source and output are the same folder.
+    """
+
+    def __init__(self, source: Path | str, output: Path | str, tell: Callable[[str], None] = lambda _line: None):
+        self.items: list[str] = []
+        self.problems: list[Problem] = []
+        self.refused = 0
+        self._source, self._output = Path(source), Path(output).resolve()
+        self._folder: tempfile.TemporaryDirectory | None = None
+        self._database = _open_database(self._source)
+        self._uids: dict[str, str] = {}
+        if self._database is not None:
+            summaries = self._database.summaries()
+            self._uids = {safe_name(s.identity.series_uid): s.identity.series_uid for s in summaries if s.files}
+            self.items = sorted(self._uids)
+        else:
+            self._search(tell)
+
+    def files(self, item: str) -> list[str]:
+        """The files of a series, in an order that does not depend on the file system."""
+        if self._database is not None:
+            return self._database.paths(self._uids[item])
+        with closing(sqlite3.connect(self._file)) as connection:
+            rows = connection.execute("SELECT path FROM files WHERE item = ? ORDER BY path", (item,))
+            return [os.fsdecode(row[0]) for row in rows]
+
+    def choose(self, series_uid: str) -> None:
+        """Leave only one series.
+
+        Raises
+        ------
+        UsageError
+            If it is not there.
+        """
+        item = safe_name(series_uid)
+        if item not in self.items:
+            msg = f"There is no series {series_uid} in the source; `list` shows those there are."
+            raise UsageError(msg)
+        self.items = [item]
+
+    def close(self) -> None:
+        """Remove the temporary database."""
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    @property
+    def _file(self) -> Path:
+        return Path(self._folder.name) / "files.sqlite"
+
+    def _search(self, tell: Callable[[str], None]) -> None:
+        if not self._source.exists():
+            msg = f"There is no file or folder {self._source}; check the path."
+            raise SourceError(msg)
+        if self._source.is_dir() and self._source.resolve() == self._output:
+            msg = f"The output folder {self._output} is the source; choose another one."
+            raise UsageError(msg)
+        self._folder = tempfile.TemporaryDirectory(prefix="dicom-analysis-cohort-", ignore_cleanup_errors=True)
+        with closing(sqlite3.connect(self._file)) as connection:
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("CREATE TABLE files (item TEXT NOT NULL, path BLOB NOT NULL)")
+            known: list[tuple[str, bytes]] = []
+            for number, (item, path) in enumerate(self._headers(), start=1):
+                known.append((item, os.fsencode(path)))
+                if len(known) == _AT_ONCE:
+                    connection.executemany("INSERT INTO files VALUES (?, ?)", known)
+                    known.clear()
+                if number % 20_000 == 0:
+                    tell(f"{number:,} files looked at")
+            connection.executemany("INSERT INTO files VALUES (?, ?)", known)
+            connection.execute("CREATE INDEX by_item ON files (item)")
+            connection.commit()
+            self.items = [row[0] for row in connection.execute("SELECT DISTINCT item FROM files ORDER BY item")]
+
+    def _headers(self) -> Iterator[tuple[str, str]]:
+        """Every readable file and the name of its series."""
+        for path in self._paths():
+            if not is_regular_file(path):
+                self._refuse(Problem(path, "it is not a file", is_dicom=False))
+                continue
+            try:
+                uid = read_header(path, _WANTED, _GROUP).text(tags.SERIES_INSTANCE_UID)
+            except RefusedFileError as error:
+                self._refuse(Problem(path, error.reason, error.series_uid, error.is_dicom))
+                continue
+            # Without a UID the files of one folder are one series, as everywhere in this program.
+            yield safe_name(uid) if uid else safe_name("folder " + os.path.dirname(path)), path  # noqa: PTH120
+
+    def _paths(self) -> Iterator[str]:
+        if not self._source.is_dir():
+            yield os.fspath(self._source)
+            return
+        for root, folders, files in os.walk(self._source, onerror=self._unlisted):
+            folders[:] = [name for name in sorted(folders) if not self._is_output(root, name)]
+            for name in files:
+                yield os.path.join(root, name)  # noqa: PTH118 (a folder may hold a million files)
+
+    def _is_output(self, root: str, name: str) -> bool:
+        return name == self._output.name and Path(root, name).resolve() == self._output
+
+    def _unlisted(self, error: OSError) -> None:
+        self._refuse(Problem(str(error.filename), f"the folder cannot be listed ({error.strerror})"))
+
+    def _refuse(self, problem: Problem) -> None:
+        self.refused += 1
+        if problem.is_dicom and len(self.problems) < _SHOWN_PROBLEMS:
+            self.problems.append(problem)
+
+
+def _open_database(path: Path) -> DatabaseSource | None:
+    if path.is_dir() and (path / DATABASE_NAME).is_file():
+        return DatabaseSource(path / DATABASE_NAME)
+    if path.is_file() and (path.name == DATABASE_NAME or path.suffix == ".sql"):
+        return DatabaseSource(path)
+    return None

@@ -1,0 +1,257 @@
+"""What every worker does, on this machine and on a cluster: one series in, rows of a table and an ending out.
+
+A `TaskSpec` says what is done; it has a JSON form, and a worker makes its `SeriesTask` of it once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from ...dicom.problem import Problem
+from ...dicom.reader import read_stack
+from ...dicom.series import Series, series_from_files
+from ...dicom.stacks import Stack
+from ...errors import DicomAnalysisError, TaskError
+from ...volume import Volume
+from ..deidentify import Pseudonyms
+from ..features.acquisition import ACQUISITION_TAGS, acquisition_tags
+from ..features.table import FeatureTable
+from ..ledger import DONE, FAILED, SKIPPED, Ending
+from .options import CLASSIFY, FEATURES
+
+logger = logging.getLogger(__name__)
+
+_HIDDEN = re.compile(r"\S*[/\\]\S*|\b\d+(?:\.\d+){2,}\b|\b\d{4}[-/.]?\d{2}[-/.]?\d{2}\b")
+"""Paths, UIDs and dates in a message."""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What a worker does, with a JSON form.
+
+    Attributes
+    ----------
+    task : str
+    output : str
+        Folder of the results.
+    number : int
+        Of the run: the rows of a later one win.
+    options_hash, model_hash, recipe_hash : str
+    model, device : str
+    segmentation : mapping
+        Fields of `SegmentationOptions`.
+    key : str
+        Of pseudonyms, hexadecimal; empty where identifiers are written.
+    memory_limit : int
+        Bytes.
+    """
+
+    task: str
+    output: str
+    number: int = 1
+    options_hash: str = ""
+    model_hash: str = ""
+    recipe_hash: str = ""
+    model: str = ""
+    device: str = "auto"
+    segmentation: Mapping[str, object] = field(default_factory=dict)
+    key: str = ""
+    memory_limit: int = 0
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> TaskSpec:
+        """Back from `to_json`."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: a stack of a series."""
+
+    series: str
+    patient: str
+    values: Mapping[str, float]
+    tags: Mapping[str, str]
+    files: tuple[str, ...]
+
+
+class Measurement(Protocol):
+    """What one task measures."""
+
+    names: tuple[str, ...]
+
+    def rows(self, series: Sequence[Series], problems: Sequence[Problem]) -> list[Row]:
+        """The rows of the series of one item; errors of the family where it cannot be done."""
+
+
+def make_task(spec: TaskSpec) -> SeriesTask:
+    """The task of a worker; what is heavy (models, libraries) is loaded here, once.
+
+    Raises
+    ------
+    ModelError, UsageError
+        If a model cannot be used.
+    """
+    if spec.task == FEATURES:
+        return SeriesTask(spec, _network_features(spec) if spec.model else InterpretableFeatures())
+    if spec.task == CLASSIFY:
+        from .classifying import Probabilities
+
+        return SeriesTask(spec, Probabilities(spec.model, spec.device))
+    from .segmenting import Segments
+
+    return SeriesTask(spec, Segments(spec))
+
+
+def _network_features(spec: TaskSpec) -> Measurement:
+    from .classifying import NetworkFeatures
+
+    return NetworkFeatures(spec.model, spec.device)
+
+
+class SeriesTask:
+    """One task on one series after the other."""
+
+    def __init__(self, spec: TaskSpec, measurement: Measurement):
+        self.spec, self._measurement = spec, measurement
+        self._pseudonyms = Pseudonyms(bytes.fromhex(spec.key)) if spec.key else None
+
+    def run(self, item: str, files: Sequence[str]) -> tuple[Ending, list[Row]]:
+        """Do one series; whatever goes wrong with it stands in the ending.
+
+        Raises
+        ------
+        MemoryError
+            If there is not enough of it: the worker is not to go on as it is.
+        """
+        started = time.perf_counter()
+        rows: list[Row] = []
+        try:
+            series, problems = series_from_files(files)
+            state, reason = (DONE, "") if series else _nothing_to_read(problems)
+            if series:
+                rows = [self._hidden(row) for row in self._measurement.rows(series, problems)]
+                if not rows:
+                    state, reason = SKIPPED, "scout images only"
+        except SkippedError as error:
+            state, reason = SKIPPED, str(error)
+        except DicomAnalysisError as error:
+            state, reason = FAILED, str(error)
+        except MemoryError:
+            raise
+        except Exception as error:  # a bug met on one series must not stop the others
+            logger.debug("unexpected error", exc_info=True)
+            state, reason = FAILED, f"an unexpected {type(error).__name__}{_where(error)}; please report it"
+        seconds = round(time.perf_counter() - started, 4)
+        return Ending(item, state, self._said(reason), {"rows": len(rows), "seconds": seconds}), rows
+
+    def table(self, rows: Sequence[Row]) -> FeatureTable:
+        """Rows as what is stored."""
+        names = self._measurement.names
+        nan = float("nan")
+        return FeatureTable(
+            tuple(row.series for row in rows),
+            tuple(row.patient for row in rows),
+            names,
+            [[row.values.get(name, nan) for name in names] for row in rows],
+            {name: tuple(row.tags.get(name, "") for row in rows) for name in ACQUISITION_TAGS},
+            {row.series: row.files for row in rows if row.files},
+            self.spec.model_hash,
+            self.spec.recipe_hash,
+        )
+
+    def _hidden(self, row: Row) -> Row:
+        hide = self._pseudonyms
+        if hide is None:
+            return row
+        return Row(hide.series(row.series), hide.of("patient", row.patient), row.values, hide.tags(row.tags), ())
+
+    def _said(self, reason: str) -> str:
+        return reason if self._pseudonyms is None else _HIDDEN.sub("(hidden)", reason)
+
+
+class SkippedError(DicomAnalysisError):
+    """There is nothing to do on a series, and that is no failure."""
+
+
+class InterpretableFeatures:
+    """Features that people can read, of every stack."""
+
+    def __init__(self) -> None:
+        from ..features.interpretable import FEATURE_NAMES, interpretable_features
+
+        self.names: tuple[str, ...] = FEATURE_NAMES
+        self._measure = interpretable_features
+
+    def rows(self, series: Sequence[Series], _problems: Sequence[Problem]) -> list[Row]:
+        """One row for each stack but scouts."""
+        return [row_of(one, name, stack, self._measure(volume)) for one, name, stack, volume in volumes_of(series)]
+
+
+def volumes_of(series: Sequence[Series]) -> Iterator[tuple[Series, str, Stack, Volume]]:
+    """Every stack but scouts, one after the other, with the name of its row."""
+    return ((one, name, stack, read_stack(stack, one.identity, one.warnings)) for one, name, stack in stacks_of(series))
+
+
+def stacks_of(series: Sequence[Series]) -> list[tuple[Series, str, Stack]]:
+    """Every stack but scouts, with the name of its row: the series UID, then ``/stack-2`` and so on.
+
+    A UID that several studies or patients use is followed by ``/study-2`` and so on.
+    """
+    found = []
+    for number, one in enumerate(series, start=1):
+        base = one.key if number == 1 else f"{one.key}/study-{number}"
+        for place, stack in enumerate(one.stacks, start=1):
+            if not stack.is_localizer:
+                found.append((one, base if place == 1 else f"{base}/stack-{place}", stack))
+    return found
+
+
+def row_of(one: Series, name: str, stack: Stack, values: Mapping[str, float]) -> Row:
+    """The row of a stack."""
+    return Row(name, one.identity.patient_id, values, acquisition_tags(stack), stack.paths)
+
+
+def _nothing_to_read(problems: Sequence[Problem]) -> tuple[str, str]:
+    from ...batch.outcomes import is_damaged_image
+
+    damaged = [problem for problem in problems if is_damaged_image(problem)]
+    if damaged:
+        return FAILED, f"none of its files can be read: {damaged[0].reason}"
+    return SKIPPED, f"no image: {problems[0].reason}" if problems else "it has no files"
+
+
+def _where(error: Exception) -> str:
+    """Place of an unexpected error in this library, without its text, which may quote a header."""
+    trace = error.__traceback__
+    place = ""
+    while trace is not None:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if "DicomAnalysisLib" in file.parts:
+            place = f" ({file.stem}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return place
+
+
+def require_ct(series: Sequence[Series], what: str) -> None:
+    """Refuse what has no Hounsfield units.
+
+    Raises
+    ------
+    TaskError
+        If no series is CT.
+    """
+    if not any(one.identity.modality == "CT" for one in series):
+        msg = f"it is {series[0].identity.modality or 'of unknown modality'}; {what} need the Hounsfield units of CT"
+        raise TaskError(msg)
