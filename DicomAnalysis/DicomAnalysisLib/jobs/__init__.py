@@ -26,6 +26,7 @@ _HOMES = {
     "Progress": "events",
     "Result": "events",
     "SeriesUpdate": "events",
+    "cohort_run_job": "cohort_run",
     "find_python": "command",
     "remove_abandoned_workspaces": "workspace",
     "segment_series_job": "segment_series",
@@ -36,6 +37,7 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 TASKS = {
+    "cohort-run": "cohort_run",
     "segment-volume": "segment_volume",
     "segment-series": "segment_series",
     "train-segmentation": "train_segmentation",

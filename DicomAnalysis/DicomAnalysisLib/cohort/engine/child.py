@@ -147,6 +147,7 @@ def _end_with_parent() -> None:
         import ctypes
         import signal
 
+        parent = os.getppid()
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() == 1:
+        if os.getppid() != parent:
             os._exit(0)

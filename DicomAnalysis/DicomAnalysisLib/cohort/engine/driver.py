@@ -276,6 +276,7 @@ class _Run:
             report = message.report
             self._progress.saw_memory(report.memory)
             self._todo.extendleft(reversed(report.left))
+            self._suspects.extend(report.doubtful)
             if report.suspect:
                 self._suspect(report.suspect, report.reason)
 

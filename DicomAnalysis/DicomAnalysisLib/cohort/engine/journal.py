@@ -38,7 +38,7 @@ class Journal:
 
     def __init__(self, output: Path | str):
         folder = Path(output) / WORK
-        name = secrets.token_hex(6)
+        name = f"{os.getpid()}-{secrets.token_hex(6)}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._note_path = folder / f"at-{name}.txt"

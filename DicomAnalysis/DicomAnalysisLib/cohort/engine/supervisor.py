@@ -54,12 +54,15 @@ class ChunkReport:
         How.
     memory : int
         Largest resident memory seen, bytes.
+    doubtful : list of str
+        Items of which one may be at fault; each is to be tried alone.
     """
 
     left: list[str] = field(default_factory=list)
     suspect: str = ""
     reason: str = ""
     memory: int = 0
+    doubtful: list[str] = field(default_factory=list)
 
 
 class Supervisor:
