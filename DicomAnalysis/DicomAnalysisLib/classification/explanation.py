@@ -1,9 +1,8 @@
-"""Where a classifier looked: Grad-CAM, or occlusion where a network has no fitting layer, on the source's voxels.
+"""Where a classifier looked: Grad-CAM, or occlusion where a network has no fitting layer.
 
 Grad-CAM: Selvaraju et al., ICCV 2017, doi:10.1109/ICCV.2017.74, as MONAI has it. Occlusion: Zeiler and
 Fergus, ECCV 2014, doi:10.1007/978-3-319-10590-1_53; written here because MONAI's indexes tensors in a way that
-newer versions of torch read differently. Maps are made on the network's grid and taken back to the slices as
-acquired; nothing is drawn where the network saw nothing.
+newer versions of torch read differently. Maps are on the network's grid; `backprojection` takes them to the slices.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
-from ..errors import TaskError, UsageError
+from ..errors import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -169,70 +167,6 @@ class Explainer:
         return result
 
 
-def to_source(values: np.ndarray, matrix: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """A map on the network's grid, taken back to the voxels of the source.
-
-    Parameters
-    ----------
-    values : array of shape (D, H, W)
-    matrix : array of shape (4, 4)
-        From homogeneous index (d, h, w, 1) to the source's continuous array index (k, j, i, 1).
-    shape : tuple of int
-        (slices, rows, columns) of the source.
-
-    Returns
-    -------
-    float32 array of that shape
-        Linear between the cells, constant to the border of the outermost ones, 0 outside of them. A
-        projection (one cell along an axis that the matrix gives no step) is shown all along its axis.
-
-    Raises
-    ------
-    TaskError
-        If the matrix has no inverse.
-    """
-    matrix = np.array(matrix, np.float64)
-    through = [count == 1 and not matrix[:3, axis].any() for axis, count in enumerate(values.shape)]
-    for axis in np.flatnonzero(through):
-        matrix[:3, axis] = _missing_direction(matrix[:3, :3])
-    try:
-        back = np.linalg.inv(matrix)[:3]
-    except np.linalg.LinAlgError as error:
-        msg = "The explanation cannot be taken back to the series: its preparation keeps no places."
-        raise TaskError(msg) from error
-    back[through] = 0.0  # a projection stands for all that is along it
-    padded = np.pad(np.asarray(values, np.float32), 1, mode="edge")
-    result = ndimage.affine_transform(
-        padded, back[:, :3], back[:, 3] + 1.0, output_shape=tuple(shape), order=1, mode="constant", cval=0.0
-    )
-    return np.where(_inside(back, values.shape, shape), np.clip(result, 0.0, 1.0), 0.0).astype(np.float32)
-
-
-def slices_to_source(
-    values: np.ndarray, matrices: list[np.ndarray], slices: list[int], shape: tuple[int, int, int]
-) -> np.ndarray:
-    """Maps of chosen slices, taken back: every slice of the source shows the map of the chosen one nearest to it.
-
-    Parameters
-    ----------
-    values : array of shape (D, H, W)
-    matrices : list of array of shape (3, 3)
-        For each chosen slice, from (h, w, 1) to the row and column of the source (j, i, 1).
-    slices : list of int
-        Which slice of the source each is.
-    shape : tuple of int
-        (slices, rows, columns) of the source.
-    """
-    result = np.zeros(shape, np.float32)
-    chosen = np.asarray(slices)
-    for k in range(shape[0]):
-        d = int(np.abs(chosen - k).argmin())
-        matrix = np.eye(4)
-        matrix[1:, 1:] = matrices[d]
-        result[k] = to_source(values[d : d + 1], matrix, (1, *shape[1:]))[0]
-    return result
-
-
 def _places(shape: tuple[int, ...], x: torch.Tensor, present: torch.Tensor) -> tuple[np.ndarray, bool] | None:
     """Which views, or which slices of views (counted through), the first axis of a layer's result stands for.
 
@@ -273,22 +207,6 @@ def _spread(cells: torch.Tensor, x: torch.Tensor, present: torch.Tensor) -> np.n
     result = np.zeros((views if of_volumes else views * slices, *size), np.float32)
     result[places] = maps[:, 0].cpu().numpy()
     return result.reshape(views, slices, *plane)
-
-
-def _missing_direction(matrix: np.ndarray) -> np.ndarray:
-    """A unit step across the two directions that a projection or a single slice has."""
-    left, _values, _right = np.linalg.svd(matrix)
-    return left[:, -1]
-
-
-def _inside(back: np.ndarray, grid: tuple[int, ...], shape: tuple[int, int, int]) -> np.ndarray:
-    """Which voxels of the source lie in a cell of the grid."""
-    axes = np.ogrid[tuple(slice(0, count) for count in shape)]
-    inside = np.ones(shape, bool)
-    for row, count in zip(back, grid, strict=True):
-        place = sum(step * axis for step, axis in zip(row, axes, strict=False)) + row[3]
-        inside &= (place >= -0.5 - 1e-6) & (place <= count - 0.5 + 1e-6)
-    return inside
 
 
 def _windows(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:

@@ -30,7 +30,9 @@ _MOST_VALUES = 200_000
 
 
 def training_range(
-    cases: Iterable[Case], prepared: Iterable[np.ndarray] = (), volumes: Iterable[Volume] = ()
+    cases: Iterable[Case],
+    prepared: Iterable[np.ndarray | Mapping[str, float]] = (),
+    volumes: Iterable[Volume] = (),
 ) -> dict[str, object]:
     """What the training cases span, in JSON's types, for ``input["range"]`` of the model's description.
 
@@ -41,7 +43,8 @@ def training_range(
         slices) and ``pixel_mm`` (in the plane) are used.
     prepared : iterable of float arrays
         What the recipe made of them, ``Sample.images`` of shape (views, D, H, W) or one view (D, H, W);
-        background and missing views are exactly 0. May be a generator: each is looked at once.
+        background and missing views are exactly 0. May be a generator: each is looked at once. Instead of
+        an array, what `value_statistics` said of it, where arrays are not kept.
     volumes : iterable of Volume, optional
         The same as they were read, where they are at hand: their values before preparation count, too.
 
@@ -70,7 +73,8 @@ def training_range(
     if any(spacings.values()):
         found["spacing_mm"] = {key: _extent(values) for key, values in spacings.items() if values}
     for key, arrays in (("prepared", prepared), ("values", (volume.voxels for volume in volumes))):
-        statistics = [one for array in arrays if (one := value_statistics(array)) is not None]
+        known = (array if isinstance(array, Mapping) else value_statistics(array) for array in arrays)
+        statistics = [one for one in known if one is not None]
         if statistics:
             found[key] = {name: _extent([one[name] for one in statistics]) for name in statistics[0]}
     return found

@@ -102,7 +102,7 @@ class Explanation:
         Name of the view; empty for the only one.
     """
 
-    values: np.ndarray
+    values: np.ndarray = field(repr=False)
     target: str
     class_name: str
     method: str
