@@ -182,8 +182,10 @@ class ClassificationResult:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> ClassificationResult:
-        """From what `to_dict` gave, without the explanations' voxels.
+    def from_dict(
+        cls, values: Mapping[str, object], explanations: tuple[Explanation, ...] = ()
+    ) -> ClassificationResult:
+        """From what `to_dict` gave; the explanations' voxels are not in it.
 
         Raises
         ------
@@ -208,6 +210,7 @@ class ClassificationResult:
             dict(values["views"]),
             values["device"],
             values["seconds"],
+            explanations,
         )
 
 

@@ -26,6 +26,8 @@ _HOMES = {
     "Progress": "events",
     "Result": "events",
     "SeriesUpdate": "events",
+    "classify_series_job": "classify",
+    "classify_volume_job": "classify",
     "cohort_run_job": "cohort_run",
     "find_python": "command",
     "remove_abandoned_workspaces": "workspace",
@@ -37,6 +39,8 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 TASKS = {
+    "classify-series": "classify",
+    "classify-volume": "classify",
     "cohort-run": "cohort_run",
     "segment-volume": "segment_volume",
     "segment-series": "segment_series",

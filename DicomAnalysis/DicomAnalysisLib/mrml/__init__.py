@@ -15,11 +15,16 @@ from importlib import import_module
 
 # What the panel asks while it only waits must not import scipy and pydicom: each name is fetched when it is used.
 _HOMES = {
+    "ClassificationNodes": "classification",
     "NodeGrid": "grid",
     "NodeResults": "results",
     "UndoPoint": "undo",
+    "classification_table": "classification",
+    "classification_to_nodes": "classification",
     "cleaned_volume_node": "volumes",
     "ct_series": "loading",
+    "explanation_to_node": "classification",
+    "find_classification": "classification",
     "find_curve": "curves",
     "find_results": "results",
     "grid_of_node": "grid",
