@@ -183,7 +183,8 @@ def axis_weights(count: int, places: np.ndarray) -> tuple[sparse.csr_array, np.n
     Returns
     -------
     weights : sparse float32 array of shape (cells, count)
-        Sparse, because a cell sees few voxels and dense products would wait for other threads. Rows sum to 1, where a cell lies inside; else to 0.
+        Sparse: a cell sees few voxels, and dense products would wait for other threads.
+        Rows sum to 1, where a cell lies inside; else to 0.
     inside : bool array of shape (cells,)
         Whether the cell's middle lies in the outermost voxels or between.
     """
