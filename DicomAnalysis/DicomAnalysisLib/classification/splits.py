@@ -9,6 +9,7 @@ of the cases.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -19,8 +20,6 @@ from .grouping import NO_PATIENT_ID, grouped, patient_key
 from .leaks import Leak, leaks
 
 __all__ = ["Leak", "check_split", "cross_validation_splits", "leaks", "split_patients"]
-
-PARTS = ("training", "validation", "test")
 
 Digests = Mapping[str, Collection[bytes]]
 
@@ -213,25 +212,23 @@ def _deal(counts: np.ndarray, names: Sequence[str], shares: np.ndarray, seed: in
     places = [hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogatepass")).digest() for name in names]
     order = sorted(range(len(names)), key=lambda k: places[k])
     present = counts > 0
-    wanted = present.sum(axis=0)[None] * shares[:, None]
-    room = len(names) * shares
+    remaining = present.sum(axis=0)
+    wanted, room = remaining[None] * shares[:, None], len(names) * shares
     part_of = np.full(len(names), -1)
-
-    def give(group: int, part: int) -> None:
+    queues = [deque(k for k in order if present[k, label]) for label in range(present.shape[1])]
+    queues.append(deque(order))  # whoever has no label at all comes last
+    while queues[-1]:
+        label = int(np.argmin(np.where(remaining > 0, remaining, len(names) + 1))) if remaining.any() else -1
+        group = queues[label].popleft()
+        if part_of[group] >= 0:
+            continue
+        # One group at a time: what it brings of other labels changes who lacks what.
+        lack = wanted[:, label] if label >= 0 else room
+        part = max(range(len(shares)), key=lambda p: (round(lack[p], 9), round(room[p], 9), -p))
         part_of[group] = part
         room[part] -= 1
         wanted[part] -= present[group]
-
-    while left := [k for k in order if part_of[k] < 0]:
-        remaining = present[left].sum(axis=0)
-        if remaining.any():
-            label = int(np.argmin(np.where(remaining > 0, remaining, len(names) + 1)))
-            # One group at a time: what it brings of other labels changes who lacks what.
-            group = next(k for k in left if present[k, label])
-            part = max(range(len(shares)), key=lambda p: (round(wanted[p, label], 9), round(room[p], 9), -p))
-        else:
-            group, part = left[0], max(range(len(shares)), key=lambda p: (round(room[p], 9), -p))
-        give(group, part)
+        remaining = remaining - present[group]
     return _none_empty(part_of, order, len(shares))
 
 
