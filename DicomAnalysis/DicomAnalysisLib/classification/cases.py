@@ -79,8 +79,6 @@ class KeptCases:
         Of the network, `architectures.base`.
     told : callable
         Called with how many cases are read, and of how many; what it raises stops.
-    seen : callable
-        Shown every prepared image once, (V, D, H, W), before it is reduced.
     most_bytes : int
 
     Attributes
@@ -94,7 +92,6 @@ class KeptCases:
         heads: Heads,
         reduce: Callable[[torch.Tensor], torch.Tensor] = lambda images: images,
         told: Callable[[int, int], None] = lambda _done, _of: None,
-        seen: Callable[[np.ndarray], None] = lambda _images: None,
         most_bytes: int = KEPT_BYTES,
     ):
         self._samples, self._reduce = samples, reduce
@@ -107,7 +104,6 @@ class KeptCases:
             except DicomAnalysisError as error:
                 left_out.append(LeftOutCase(_case_id(samples, index), str(error)))
                 continue
-            seen(sample.images)
             images = self._reduced(sample.images)
             size = images.numel() * images.element_size()
             kept, left = (images, left - size) if size <= left else (None, left)

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 MEASURE = "AUROC"
 
-LOSS_SHARE = 0.2
-"""The best epoch has the largest mean AUROC less this share of its loss, both of validation patients: among few
-patients many epochs order all of them rightly, and the loss says which is sure for good reason."""
+LOSS_SHARE, LARGEST_LOSS = 0.2, 1.0
+"""The best epoch has the largest mean AUROC less this share of its loss (no more than that), both of validation
+patients: among few patients many epochs order all of them rightly, and the loss says which is sure for good reason."""
 
 IMPROVEMENT = 1e-4
 
@@ -306,7 +306,8 @@ class _Run:
             raise TrainingError(msg)
         scores = class_scores(self.heads, logits, self.validation.labels)
         score = mean_score(scores)
-        best = _value(self._best_record()) if self.history else -math.inf
+        former = self._best_record() if self.history else None
+        best = epoch_value(former.score, former.validation_loss) if former else -math.inf
         record = EpochRecord(
             number + 1,
             loss,
@@ -315,7 +316,7 @@ class _Run:
             scores,
             self.learner.learning_rate,
             time.monotonic() - start,
-            score - LOSS_SHARE * validation_loss > best + IMPROVEMENT,
+            epoch_value(score, validation_loss) > best + IMPROVEMENT,
         )
         self.history.append(record)
         if record.is_best:
@@ -417,8 +418,9 @@ def channels_last(network: torch.nn.Module) -> torch.nn.Module:
     return network
 
 
-def _value(record: EpochRecord) -> float:
-    return record.score - LOSS_SHARE * record.validation_loss
+def epoch_value(score: float, loss: float) -> float:
+    """By what epochs are compared; see `LOSS_SHARE`."""
+    return score - LOSS_SHARE * min(loss, LARGEST_LOSS)
 
 
 @contextmanager

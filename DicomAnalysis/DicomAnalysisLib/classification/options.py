@@ -17,7 +17,7 @@ DEFAULT_RECIPES = {"volume3d": "ct-volume", "slices": "ct-slices", "multiview": 
 FREE_ON_RESUME = ("device", "minutes", "cache_bytes")
 """Options that may differ when a training is resumed: they say where and how long, not what is computed."""
 
-LEARNING_RATES = {"small": 3e-3, "standard": 5e-4}
+LEARNING_RATES = {"small": 1e-3, "standard": 3e-4}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ClassifierOptions:
     augmentation : Augmentation
         Without flips unless they are asked for: whether sides may be swapped is for who knows the anatomy to say.
     patience : int or None
-        Epochs without a better validation score after which training ends. None takes a third of `epochs`. It has to
+        Epochs without a better validation score after which training ends. None takes half of `epochs`. It has to
         be smaller than `epochs`: early stopping that cannot fire is refused.
     minutes : float or None
         After this time no further epoch is begun.
@@ -140,7 +140,7 @@ class ClassifierOptions:
     @property
     def patience_used(self) -> int:
         """Epochs without a better score after which training ends."""
-        return self.patience if self.patience is not None else max(1, min(15, self.epochs // 3))
+        return self.patience if self.patience is not None else max(1, min(20, self.epochs // 2))
 
     @property
     def largest_rate(self) -> float:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 SMALL_GRID = (32, 64, 64)
 
+SMALLEST = 32
+"""Slices, rows and columns below which a network that halves five times has nothing left; fewer are repeated."""
+
 
 def build(description: ClassifierDescription) -> Module:
     """The network of a description."""
@@ -29,6 +32,9 @@ def build(description: ClassifierDescription) -> Module:
             self.body, self.relu, self.explained_layer = body, nn.ReLU(), f"body.{explained_layer}"
 
         def embed(self, reduced: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002 (a volume is there)
+            for axis, size in enumerate(reduced.shape[2:], start=2):
+                if size < SMALLEST:
+                    reduced = reduced.repeat_interleave(-(-SMALLEST // size), axis)
             return self.relu(self.body(reduced))
 
     return VolumeNetwork()
