@@ -137,11 +137,15 @@ def write_predictions(path: Path | str, predictions: Predictions) -> None:
     OutputError
         If the file cannot be written.
     """
-    names = [(target.name, index, f"{target.name}:{of}") for target in predictions.targets for index, of in _of(target)]
+    names = [
+        (target.name, index, f"{target.name}:{of}")
+        for target in predictions.targets
+        for index, of in enumerate(target.classes)
+    ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = [f"{kind} {name}" for _target, _index, name in names for kind in ("true", "p")]
-    writer.writerow(["case_id", "patient_id", "part", *(spreadsheet_safe(name) for name in columns)])
+    writer.writerow(["case_id", "patient_id", "part", *columns])
     for row, case_id in enumerate(predictions.case_ids):
         cells: list[object] = []
         for target, index, _name in names:
@@ -176,18 +180,14 @@ def read_predictions(path: Path | str, targets: Sequence[Target]) -> Predictions
         msg = f"{path} cannot be read as a table of predictions ({error}); choose the {FILE_NAME} of a training."
         raise SourceError(msg) from error
     columns = set(rows[0]) if rows else set()
-    wanted = [
-        "case_id",
-        "patient_id",
-        "part",
-        *(f"p {target.name}:{of}" for target in targets for _n, of in _of(target)),
-    ]
+    names = [f"{target.name}:{of}" for target in targets for of in target.classes]
+    wanted = ["case_id", "patient_id", "part", *(f"p {name}" for name in names)]
     missing = [name for name in wanted if name not in columns]
     if missing:
         raise SourceError(f"{path} lacks the column '{missing[0]}'; choose the {FILE_NAME} of this model's training.")
     truth, probabilities = {}, {}
     for target in targets:
-        names = [f"{target.name}:{of}" for _index, of in _of(target)]
+        names = [f"{target.name}:{of}" for of in target.classes]
         truth[target.name] = np.array([[_truth(row, n, path) for n in names] for row in rows], np.int64)
         probabilities[target.name] = np.array([[_number(row, f"p {n}", path) for n in names] for row in rows])
     identifiers = ([_without_apostrophe(row[name]) for row in rows] for name in ("case_id", "patient_id", "part"))
@@ -196,10 +196,6 @@ def read_predictions(path: Path | str, targets: Sequence[Target]) -> Predictions
 
 def _repeats(predictions: Predictions) -> bool:
     return len(set(predictions.case_ids)) < len(predictions.case_ids)
-
-
-def _of(target: Target) -> list[tuple[int, str]]:
-    return list(enumerate(target.classes))
 
 
 def _check_target(target: Target, cases: int, truth: np.ndarray, probabilities: np.ndarray) -> None:
@@ -223,7 +219,12 @@ def _check_target(target: Target, cases: int, truth: np.ndarray, probabilities: 
 
 
 def _truth(row: Mapping[str, str], name: str, path: Path) -> int:
-    return UNKNOWN if not row.get(f"true {name}") else int(_number(row, f"true {name}", path))
+    if not row.get(f"true {name}"):
+        return UNKNOWN
+    value = _number(row, f"true {name}", path)
+    if value not in (0, 1):
+        raise SourceError(f"{path}: 'true {name}' of case {row.get('case_id')} is {value:g}; it must be 0 or 1.")
+    return int(value)
 
 
 def _number(row: Mapping[str, str], name: str, path: Path) -> float:

@@ -1,0 +1,282 @@
+"""From a cohort, its split and a model's predictions to everything that can honestly be said of the model."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ...errors import UsageError
+from ..cohort import Case, Cohort, Split, Target
+from . import shortcuts
+from .baselines import SmallModel, majority, small_model
+from .factors import Trial
+from .intervals import CONFIDENCE, METHOD
+from .nuisance import ReadPicture, measure_pictures, read_raw
+from .predictions import UNKNOWN, Predictions, read_predictions
+from .result import MAJORITY, Evaluation, Factor, Flag, ModelScore, PatientRow, TargetScore
+from .scores import FEWEST_PATIENTS, TestPart, decide, score_network
+from .tags import Fact, facts_of, picture_facts
+
+MOST_PICTURES = 400
+"""Pictures of each part that are looked at for shortcuts; of a larger part, a sample."""
+
+Pictures = Mapping[str, Mapping[str, float]] | ReadPicture | Literal[False] | None
+
+
+def evaluate(
+    cohort: Cohort,
+    split: Split,
+    predictions: Predictions | Path | str,
+    *,
+    seed: int = 0,
+    resamples: int = 1000,
+    pictures: Pictures = None,
+    temperature: Mapping[str, float] | None = None,
+) -> Evaluation:
+    """Score a model on its test patients, beside baselines, and look for what it may have cheated with.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    split : Split
+        What the model was trained with.
+    predictions : Predictions or path
+        Of the validation and the test cases, or the CSV of them.
+    seed : int
+        Of resampling and of the small models; the same seed gives the same numbers.
+    resamples : int
+        Of the patients, for intervals.
+    pictures : None, callable, mapping or False
+        What is looked at for shortcuts in pixels: by default the files of the cohort; a callable
+        gives the images of a case and their spacing; a mapping the features of each case_id that
+        `nuisance.nuisance_features` gave before; False looks at none.
+    temperature : mapping of str to float, optional
+        By target, that the probabilities were calibrated with. Without it one is fitted on
+        validation cases to show what calibration would change.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    SourceError
+        If the table of predictions cannot be read.
+    UsageError
+        If predictions, cohort and split contradict each other, or there is no test case.
+    """
+    if not isinstance(predictions, Predictions):
+        predictions = read_predictions(predictions, cohort.targets)
+    cases = {case.case_id: case for case in cohort.cases}
+    _check(predictions, cases, split, cohort.targets)
+    problems = _missing(split, predictions)
+    test, validation = predictions.of_part("test"), predictions.of_part("validation")
+    if not len(test):
+        raise UsageError("There is no prediction of a test case: nothing can be scored. Predict the test part first.")
+    learned = [cases[name] for name in split.training]
+    judged = [cases[name] for name in test.case_ids]
+    facts, more = _facts(learned, judged, pictures, seed)
+    problems += more
+    scores, factors, flags = [], [], []
+    for target in cohort.targets:
+        truths = _truths(target, (learned, judged, [cases[name] for name in validation.case_ids]))
+        part = TestPart(target, truths[1], test.patient_ids, resamples, seed)
+        known = temperature.get(target.name) if temperature else None
+        score = score_network(
+            part, test.probabilities[target.name], (truths[2], validation.probabilities[target.name]), known
+        )
+        found = _compare(part, score, truths[0], learned, facts, test.probabilities[target.name], (resamples, seed))
+        scores.append(found[0])
+        factors += found[1]
+        flags += found[2]
+        problems += [line for line in found[3] if line not in problems]
+    return Evaluation(
+        tuple(scores),
+        tuple(factors),
+        tuple(flags),
+        _leak_lines(cohort, split),
+        tuple(problems),
+        _patients(cohort, split),
+        _settings(cases, split, seed, resamples),
+    )
+
+
+def display_names(patients: Sequence[str]) -> dict[str, str]:
+    """Names that stand for patients in a report: the same in every report of the same cohort.
+
+    They are keyed by the whole list of patients, so that nobody who lacks the list can find out
+    which patient a name stands for by trying identifiers.
+    """
+    names = sorted(set(patients))
+    key = hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).digest()
+    digests = {name: hmac.new(key, name.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest() for name in names}
+    length = 6
+    while len({digest[:length] for digest in digests.values()}) < len(names):
+        length += 1
+    return {name: f"P-{digest[:length]}" for name, digest in digests.items()}
+
+
+def _check(predictions: Predictions, cases: Mapping[str, Case], split: Split, targets: Sequence[Target]) -> None:
+    parts = {name: part for part, names in split.parts.items() for name in names}
+    unknown = [name for name in predictions.case_ids if name not in cases]
+    if unknown:
+        raise UsageError(
+            f"{len(unknown)} predictions are of cases that the cohort does not have, the first {unknown[0]!r}."
+            " Give the cohort that the model was trained with."
+        )
+    for name, patient, part in zip(predictions.case_ids, predictions.patient_ids, predictions.parts, strict=True):
+        if parts.get(name) != part:
+            where = parts.get(name, "no part")
+            raise UsageError(
+                f"The prediction of case {name} says {part} and the split says {where}; give its own split."
+            )
+        if patient != cases[name].patient_id:
+            raise UsageError(f"The prediction of case {name} is of another patient than the cohort's; predict again.")
+    for target in targets:
+        truth = _truths(target, ([cases[name] for name in predictions.case_ids],))[0]
+        told = predictions.truth[target.name]
+        wrong = ((told != truth) & (told != UNKNOWN)).any(axis=1)
+        if wrong.any():
+            first = predictions.case_ids[int(wrong.argmax())]
+            raise UsageError(
+                f"The truth of '{target.name}' in the predictions is not the cohort's for {int(wrong.sum())} cases, the"
+                f" first {first}: labels were changed, or joined otherwise, since. Predict again."
+            )
+
+
+def _truths(target: Target, parts: Sequence[Sequence[Case]]) -> list[np.ndarray]:
+    """0 or 1, (cases, classes), of each list of cases."""
+    rows = ([case.labels[target.name] for case in cases] for cases in parts)
+    return [target.indicators(np.array(one, np.int64).reshape(len(one), target.columns)) for one in map(list, rows)]
+
+
+def _missing(split: Split, predictions: Predictions) -> list[str]:
+    known = set(predictions.case_ids)
+    lines = []
+    for part in ("validation", "test"):
+        without = [name for name in split.parts[part] if name not in known]
+        if without:
+            lines.append(
+                f"{len(without)} of {len(split.parts[part])} {part} cases have no prediction and are not in the scores."
+            )
+    return lines
+
+
+def _facts(
+    learned: Sequence[Case], judged: Sequence[Case], pictures: Pictures, seed: int
+) -> tuple[list[Fact], list[str]]:
+    """Everything to be tried as a shortcut, and lines for the user."""
+    cases = [*learned, *judged]
+    facts = facts_of(cases)
+    if pictures is False:
+        return facts, ["Pictures were not looked at for shortcuts in pixels."]
+    problems: list[str] = []
+    if pictures is None or callable(pictures):
+        chosen = [case for part in (learned, judged) for case in _sample(part, seed)]
+        features, problems = measure_pictures(chosen, pictures or read_raw)
+        if len(chosen) < len(cases):
+            problems.append(f"Shortcuts in pixels were looked for in {len(chosen)} of {len(cases)} pictures.")
+    else:
+        features = {name: dict(of_case) for name, of_case in pictures.items()}
+    if not features:
+        return facts, [*problems, "There are no pictures in which shortcuts in pixels could be looked for."]
+    return facts + picture_facts(features, [case.case_id for case in cases]), problems
+
+
+def _sample(cases: Sequence[Case], seed: int) -> list[Case]:
+    if len(cases) <= MOST_PICTURES:
+        return list(cases)
+    chosen = np.random.default_rng(seed).choice(len(cases), MOST_PICTURES, replace=False)
+    return [cases[index] for index in sorted(chosen.tolist())]
+
+
+def _compare(
+    part: TestPart,
+    score: TargetScore,
+    training: np.ndarray,
+    learned: Sequence[Case],
+    facts: Sequence[Fact],
+    probabilities: np.ndarray,
+    settings: tuple[int, int],
+) -> tuple[TargetScore, list[Factor], list[Flag], list[str]]:
+    """The score with its baselines, and what they give away."""
+    target, (resamples, seed) = part.target, settings
+    truth = np.concatenate([training, part.truth])
+    patients = [case.patient_id for case in learned] + list(part.patients)
+    inside = np.arange(len(truth)) < len(training)
+    models, problems = _small_models(target, truth, patients, inside, facts, seed)
+    school = TestPart(target, training, patients[: len(training)], resamples, seed + 1)
+    rows = [_majority_row(part, training), *(_model_row(part, school, model) for model in models)]
+    trial = Trial(target, truth, np.asarray(patients, dtype=str), inside, school.resamples, part.resamples, seed)
+    candidates = shortcuts.candidates_of(facts, models, trial)
+    factors, flags = shortcuts.judge(candidates, trial, probabilities, score.network)
+    flags += shortcuts.as_good_flags(target, score.network, rows[1:])
+    return replace(score, models=(*score.models, *rows)), factors, flags, problems
+
+
+def _small_models(
+    target: Target,
+    truth: np.ndarray,
+    patients: Sequence[str],
+    training: np.ndarray,
+    facts: Sequence[Fact],
+    seed: int,
+) -> tuple[list[SmallModel], list[str]]:
+    models = []
+    for name, group in shortcuts.groups_of(facts).items():
+        try:
+            model = small_model(name, group, target, truth, patients, training, seed)
+        except ImportError:
+            return [], ["Small models of tags and pictures need scikit-learn, which is not installed."]
+        if model is not None:
+            models.append(model)
+    return models, []
+
+
+def _majority_row(part: TestPart, training: np.ndarray) -> ModelScore:
+    probabilities, decisions = majority(part.target, training, len(part.truth))
+    return part.model(MAJORITY, probabilities, decisions, note="always says what is usual in training")
+
+
+def _model_row(part: TestPart, school: TestPart, model: SmallModel) -> ModelScore:
+    decisions = decide(part.target, model.outside, model.thresholds)
+    training, _precision = school.mean_areas(model.inside)
+    return part.model(model.name, model.outside, decisions, training, model.kind)
+
+
+def _leak_lines(cohort: Cohort, split: Split) -> tuple[str, ...]:
+    try:
+        from ..splits import leaks
+    except ImportError:
+        return ("stub",)
+    return tuple(str(leak) for leak in leaks(cohort, split))
+
+
+def _patients(cohort: Cohort, split: Split) -> tuple[PatientRow, ...]:
+    names = display_names(cohort.patients())
+    of = {case.case_id: case.patient_id for case in cohort.cases}
+    counts: dict[tuple[str, str], int] = {}
+    for part, case_ids in split.parts.items():
+        for case_id in case_ids:
+            key = (part, of[case_id])
+            counts[key] = counts.get(key, 0) + 1
+    order = {part: number for number, part in enumerate(split.parts)}
+    rows = [PatientRow(names[patient], patient, part, count) for (part, patient), count in counts.items()]
+    return tuple(sorted(rows, key=lambda row: (order[row.part], row.display)))
+
+
+def _settings(cases: Mapping[str, Case], split: Split, seed: int, resamples: int) -> dict[str, object]:
+    return {
+        "seed": seed,
+        "resamples": resamples,
+        "interval": f"{CONFIDENCE:.0%} interval, {METHOD}",
+        "fewest_patients": FEWEST_PATIENTS,
+        "cases": {part: len(names) for part, names in split.parts.items()},
+        "patients": {part: len({cases[name].patient_id for name in names}) for part, names in split.parts.items()},
+    }
