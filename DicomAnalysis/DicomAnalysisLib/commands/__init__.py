@@ -11,5 +11,19 @@ It is added by its module's name in `MODULES`. Command modules are imported with
 parser, so they import what is heavy inside functions.
 """
 
-MODULES = ("demo", "index", "list_series", "info", "segment", "train_segmentation", "fetch", "send", "models", "cohort")
+MODULES = (
+    "demo",
+    "index",
+    "list_series",
+    "info",
+    "segment",
+    "train_segmentation",
+    "train_classifier",
+    "classify",
+    "fetch",
+    "send",
+    "models",
+    "cohort",
+    "agreement",
+)
 """In the order of the help text."""

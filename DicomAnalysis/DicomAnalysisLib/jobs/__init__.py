@@ -33,6 +33,7 @@ _HOMES = {
     "remove_abandoned_workspaces": "workspace",
     "segment_series_job": "segment_series",
     "segment_volume_job": "segment_volume",
+    "train_classifier_job": "train_classifier",
     "train_segmentation_job": "train_segmentation",
 }
 
@@ -44,6 +45,7 @@ TASKS = {
     "cohort-run": "cohort_run",
     "segment-volume": "segment_volume",
     "segment-series": "segment_series",
+    "train-classifier": "train_classifier",
     "train-segmentation": "train_segmentation",
 }
 """Names of the kinds of work and the modules of this package that do them: each has ``run(arguments, report)``."""
