@@ -91,8 +91,8 @@ def build_cohort(
     options = options or CohortOptions()
     problems: list[str] = []
     table = read_table(labels)
-    encoders = [make_encoder(table, asked, problems) for asked in choose_columns(table, options.labels)]
     rows = read_rows(table, options.group_column, problems)
+    encoders = [make_encoder(table, asked, problems) for asked in choose_columns(table, options.labels)]
     found = source if isinstance(source, Found) else find_images(source, options.filter)
     problems += found.problems
     if options.views is None and any(row.view for row in rows):
