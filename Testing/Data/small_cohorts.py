@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from dicom_slices import ct_slice
+from pydicom.dataset import Dataset
 
 MATRIX = 12
-_SERIES, _PATIENT, _NUMBER = "1.2.826.0.1.8.{:08d}", "PAT-{:08d}", 99_999_999
+_SERIES, _PATIENT, _NUMBER = "1.2.826.0.1.8.1{:08d}", "PAT-{:08d}", 99_999_999
 SCANNERS = ("SCANNER_A", "SCANNER_B")
 
 
@@ -47,18 +48,35 @@ def write_cohort(folder: Path, count: int, first: int = 0) -> list[Path]:
     return paths
 
 
-def damage(path: Path, values: int) -> None:
-    """Put a marker that a test's task knows into the first pixels: the same value, so many times."""
-    data = bytearray(path.read_bytes())
-    pixels = MATRIX * MATRIX * 2
-    marker = np.full(4, values, np.int16).tobytes()
-    data[-pixels : -pixels + len(marker)] = marker
-    path.write_bytes(bytes(data))
+def write_giant(folder: Path, number: int, edge: int) -> Path:
+    """A series of one slice of `edge` x `edge` pixels, all 0: a sparse file, which takes no space."""
+    dataset = _dataset(np.zeros((1, 1), np.int16))
+    dataset.Rows = dataset.Columns = edge
+    dataset.PixelSpacing = [0.3, 0.3]
+    dataset.SeriesInstanceUID, dataset.PatientID = series_uid(number), patient_id(number)
+    size = edge * edge * 2
+    dataset.PixelData = b"PIXELS!!"
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    head = buffer.getvalue().removesuffix(b"PIXELS!!")
+    path = folder / f"giant-{number}.dcm"
+    with path.open("wb") as file:
+        file.write(head[:-4] + size.to_bytes(4, "little"))
+        file.truncate(len(head) + size)
+    return path
 
 
 def _template() -> bytes:
+    buffer = io.BytesIO()
+    _dataset(np.zeros((MATRIX, MATRIX), np.int16)).save_as(buffer, enforce_file_format=True)
+    data = buffer.getvalue()
+    assert data.endswith(b"\0" * MATRIX * MATRIX * 2)
+    return data
+
+
+def _dataset(stored: np.ndarray) -> Dataset:
     dataset = ct_slice(
-        np.zeros((MATRIX, MATRIX), np.int16),
+        stored,
         SOPInstanceUID=_SERIES.format(_NUMBER) + ".1",
         SeriesInstanceUID=_SERIES.format(_NUMBER),
         StudyInstanceUID=_SERIES.format(_NUMBER) + ".2",
@@ -73,11 +91,7 @@ def _template() -> bytes:
         SliceThickness=4,
     )
     dataset.file_meta.MediaStorageSOPInstanceUID = _SERIES.format(_NUMBER) + ".1"
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    data = buffer.getvalue()
-    assert data.endswith(b"\0" * MATRIX * MATRIX * 2)
-    return data
+    return dataset
 
 
 def _disc(number: int) -> np.ndarray:

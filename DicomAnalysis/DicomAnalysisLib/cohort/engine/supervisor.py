@@ -132,6 +132,9 @@ class Supervisor:
     def _start(self) -> None:
         if self._child is not None:
             return
+        if self._closed:
+            msg = "The run was ended."
+            raise TaskError(msg)
         command = [find_python(), "-c", _START, str(LIBRARY_PARENT)]
         with open(self._log, "ab") as log:  # noqa: PTH123 (may be the null device)
             child = subprocess.Popen(
