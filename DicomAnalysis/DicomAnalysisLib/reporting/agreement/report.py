@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 
 from .analysis import Agreement
 from .document import number, rows_of, text_of, verdict_text
@@ -16,9 +17,12 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; border-bottom: 1px solid #ccc; }
 table { border-collapse: collapse; margin: .8rem 0; } th, td { padding: .25rem .7rem; text-align: left;
-border-bottom: 1px solid #ddd; vertical-align: top; overflow-wrap: anywhere; } th { background: #f3f5f7; }
+border-bottom: 1px solid #ddd; vertical-align: top; } td { overflow-wrap: anywhere; }
+th { background: #f3f5f7; }
 td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; } .plots { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
+td.r { color: #555; } img { max-width: 100%; }
+.plots { display: flex; gap: 1rem; align-items: flex-start; } .plots img { min-width: 0; }
+.plots img:first-child { width: 62%; } .plots img:last-child { width: 37%; }
 .verdict { padding: .6rem 1rem; border-left: 5px solid #888; background: #f3f5f7; }
 .within { border-color: #2a9d5c; } .outside { border-color: #c2402e; } .inconclusive { border-color: #d9a400; }
 .muted { color: #555; font-size: .9em; } details { margin: .5rem 0; }
@@ -145,7 +149,7 @@ def _overlap(study: SegmentStudy) -> list[str]:
         rows = [(row.identifier, row.segment, row.remark) for row in odd[:MOST_LISTED]]
         more = "" if len(odd) <= MOST_LISTED else f" (the first {MOST_LISTED})"
         parts += [
-            f"<details open><summary>Remarks on {len(odd)} comparisons{more}</summary>",
+            f"<details open><summary>Comparisons with a remark: {len(odd)}{more}</summary>",
             *_table(("Identifier", "Segment", "Remark"), rows),
             "</details>",
         ]
@@ -161,7 +165,15 @@ def _outliers(found: Iterable[object], title: str) -> list[str]:
     rows = []
     for one in found:
         series = one.series_uid if one.series_uid != one.identifier else ""
-        rows.append((one.identifier, number(one.difference), one.reason, series, *([" · ".join(one.files)])))
+        rows.append(
+            (
+                one.identifier,
+                number(one.difference),
+                one.reason,
+                series,
+                " · ".join("/".join(Path(file).parts[-2:]) for file in one.files),
+            )
+        )
     used = [place for place in range(5) if place < 3 or any(row[place] for row in rows)]
     titles = ("Identifier", title, "Why", "Series Instance UID", "Files")
     chosen = [[row[place] for place in used] for row in rows]
@@ -212,6 +224,11 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[object]], numbers: Ite
         )
         parts.append(f"<tr>{''.join(cells)}</tr>")
     return [*parts, "</tbody></table>"]
+
+
+def _class(is_number: bool, text: str) -> str:
+    """Numbers stand to the right; a reason in place of one is text."""
+    return "" if not is_number else " class=r" if text[:1].isalpha() and len(text) > 30 else " class=n"
 
 
 def _picture(png: bytes, alt: str) -> str:
