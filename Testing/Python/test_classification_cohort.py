@@ -227,6 +227,11 @@ def test_a_slicer_database_opens_only_the_series_that_pass(tmp_path):
     cohort = build_cohort(tmp_path / "database", table, options)
     assert [case.views[0].series_uid for case in cohort.cases] == ["1.2.1.1.1", "1.2.2.1.1"]
     assert cohort.cases == build_cohort(tmp_path / "ct", table, options).cases
+    named = (["series_uid", "label"], [("1.2.1.1.1", 0), ("1.2.1.1.2", 1)])
+    (tmp_path / "ct" / "1-0-0" / "001.dcm").write_bytes(b"not opened, so not missed")
+    cohort = build_cohort(tmp_path / "database", named)
+    assert cohort.unmatched_series == ("1.2.2.1.1", "1.2.2.1.2")
+    assert not any("001.dcm" in line for line in cohort.problems)
     assert len(rows) == 4
 
 

@@ -148,6 +148,9 @@ class Cohort:
         Identifiers of series for which there is no label.
     problems : tuple of str
         Lines for the user: duplicates, contradictory labels, missing views, unreadable files.
+    digests : mapping of str to set of bytes
+        case_id to digests of its slices, known once images were prepared (`dataset.prepare_cohort`): cases that
+        share one show the same pixels, whatever their identifiers say.
     """
 
     targets: tuple[Target, ...]
@@ -156,6 +159,7 @@ class Cohort:
     unmatched_labels: tuple[str, ...] = ()
     unmatched_series: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    digests: Mapping[str, frozenset[bytes]] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.cases)

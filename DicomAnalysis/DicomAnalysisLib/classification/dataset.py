@@ -190,19 +190,20 @@ def prepare_cohort(
     Returns
     -------
     Cohort
-        What can be used; its problems name what cannot.
+        What can be used, with digests of its pixels; its problems name what cannot.
     """
     dataset = dataset or CohortDataset(cohort, None, recipe, cache, memory_bytes=0)
-    cases, problems = [], list(cohort.problems)
+    cases, problems, digests = [], list(cohort.problems), {}
     for done, case in enumerate(cohort.cases, start=1):
         readable = tuple(_checked(dataset, case, cohort.view_names, problems))
         if any(view.present for view in readable):
             cases.append(replace(case, views=readable))
+            digests[case.case_id] = dataset.digests(cases[-1])
         else:
             problems.append(f"{case.case_id} was left out with its label: none of its images can be read.")
         if report is not None:
             report(done, len(cohort.cases))
-    return replace(cohort, cases=tuple(cases), problems=tuple(problems))
+    return replace(cohort, cases=tuple(cases), problems=tuple(problems), digests=digests)
 
 
 def _checked(dataset: CohortDataset, case: Case, names: Sequence[str], problems: list[str]) -> Iterable[View]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -108,13 +108,18 @@ class FoundImage:
 
 @dataclass(frozen=True)
 class Found:
-    """What a source holds, and what of it cannot be read."""
+    """What a source holds, what of it cannot be read, and series of a database that nobody asked for by name."""
 
     images: tuple[FoundImage, ...]
     problems: tuple[str, ...] = ()
+    unopened: tuple[str, ...] = ()
 
 
-def find_images(source: str | Path | Iterable[str | Path] | SeriesSource, wanted: SeriesFilter | None = None) -> Found:
+def find_images(
+    source: str | Path | Iterable[str | Path] | SeriesSource,
+    wanted: SeriesFilter | None = None,
+    names: Collection[str] | None = None,
+) -> Found:
     """Every image of a source that the filter lets through.
 
     Parameters
@@ -123,6 +128,8 @@ def find_images(source: str | Path | Iterable[str | Path] | SeriesSource, wanted
         A folder of anything, a file, a Slicer database, several of them, or an open source.
     wanted : SeriesFilter, optional
         In a Slicer database, files of series that do not pass are not opened.
+    names : collection of str, optional
+        Series, study and patient identifiers of interest: in a Slicer database, files of others are not opened.
 
     Raises
     ------
@@ -131,15 +138,17 @@ def find_images(source: str | Path | Iterable[str | Path] | SeriesSource, wanted
     """
     wanted = wanted or SeriesFilter()
     if not isinstance(source, (str, os.PathLike)) and not hasattr(source, "series"):
-        return _find_in_several([os.fspath(one) for one in source], wanted)
+        return _find_in_several([os.fspath(one) for one in source], wanted, names)
     opened = open_source(source) if isinstance(source, (str, os.PathLike)) else source
-    return _found(_chosen_series(opened, wanted), opened.problems, wanted)
+    series, unopened = _chosen_series(opened, wanted, names)
+    refused = opened.problems if series or not unopened else ()
+    return replace(_found(series, refused, wanted), unopened=unopened)
 
 
-def _find_in_several(paths: list[str], wanted: SeriesFilter) -> Found:
+def _find_in_several(paths: list[str], wanted: SeriesFilter, names: Collection[str] | None) -> Found:
     """Folders and databases one by one; files together, since several of them make a series."""
     files = [path for path in paths if not os.path.isdir(path) and not path.endswith(".sql")]  # noqa: PTH112
-    parts = [find_images(path, wanted) for path in paths if path not in set(files)]
+    parts = [find_images(path, wanted, names) for path in paths if path not in set(files)]
     if files:
         parts.append(_found(*series_from_files(files), wanted))
     images = [image for part in parts for image in part.images]
@@ -151,6 +160,7 @@ def _find_in_several(paths: list[str], wanted: SeriesFilter) -> Found:
 def _found(series: Iterable[Series], refused: Iterable[Problem], wanted: SeriesFilter) -> Found:
     images = [image for one in series for image in _stacks(one)]
     placed = {one.identity.series_uid for one in series}
+    refused = list(refused)
     lines: list[str] = []
     images += _flat_images([problem.path for problem in refused if problem.is_dicom], placed, lines)
     images += [_other(problem.path) for problem in refused if not problem.is_dicom and is_other_image(problem.path)]
@@ -160,13 +170,22 @@ def _found(series: Iterable[Series], refused: Iterable[Problem], wanted: SeriesF
     return Found(tuple(_named_apart(sorted(kept, key=_order))), tuple(lines))
 
 
-def _chosen_series(source: SeriesSource, wanted: SeriesFilter) -> list[Series]:
-    """The readable series; those that the database itself says are not wanted are never opened."""
+def _chosen_series(
+    source: SeriesSource, wanted: SeriesFilter, names: Collection[str] | None
+) -> tuple[list[Series], tuple[str, ...]]:
+    """The readable series, and those not opened because the database itself says that nobody asked for them."""
     if isinstance(source, FolderSource) or not hasattr(source, "summaries"):
-        return source.series()
-    asked = [one.identity for one in source.summaries()]
+        return source.series(), ()
     loose = replace(wanted, min_slices=0)  # a multi-frame file is one file of many frames
-    return [one for identity in asked if loose.wants(identity, 0) for one in source.series(identity.series_uid)]
+    asked = [one.identity for one in source.summaries() if loose.wants(one.identity, 0)]
+    named = [
+        identity
+        for identity in asked
+        if names is None or not {identity.series_uid, identity.study_uid, identity.patient_id.strip()}.isdisjoint(names)
+    ]
+    opened = {identity.series_uid for identity in named}
+    left = tuple(identity.series_uid for identity in asked if identity.series_uid not in opened)
+    return [one for uid in dict.fromkeys(i.series_uid for i in named) for one in source.series(uid)], left
 
 
 def _stacks(series: Series) -> Iterable[FoundImage]:

@@ -93,7 +93,7 @@ def build_cohort(
     table = read_table(labels)
     rows = read_rows(table, options.group_column, problems)
     encoders = [make_encoder(table, asked, problems) for asked in choose_columns(table, options.labels)]
-    found = source if isinstance(source, Found) else find_images(source, options.filter)
+    found = source if isinstance(source, Found) else find_images(source, options.filter, _names(rows))
     problems += found.problems
     if options.views is None and any(row.view for row in rows):
         options = CohortOptions(options.labels, options.filter, (), options.several, options.group_column)
@@ -114,11 +114,19 @@ def build_cohort(
         unmatched_labels=tuple(joined.unmatched),
         unmatched_series=tuple(
             dict.fromkeys(
-                image.identity.series_uid for k, image in enumerate(found.images) if k not in joined.spoken_of
+                [image.identity.series_uid for k, image in enumerate(found.images) if k not in joined.spoken_of]
+                + list(found.unopened)
             )
         ),
         problems=tuple(dict.fromkeys(problems)),
     )
+
+
+def _names(rows: Sequence[Row]) -> set[str] | None:
+    """Every identifier that the rows state; None where files are named, which a database does not know."""
+    if any(row.level == "file" for row in rows):
+        return None
+    return {name for row in rows for name in row.identifiers.values()}
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,8 @@ def leaks(cohort: Cohort, split: Split, digests: Mapping[str, Collection[bytes]]
     cohort : Cohort
     split : Split
     digests : mapping, optional
-        case_id to digests of its slices, as `CohortDataset.digests` gives them; without it pixels are
-        not compared.
+        case_id to digests of its slices, as `CohortDataset.digests` gives them. Default: those that the cohort
+        knows, which are none before its images were prepared; then pixels are not compared.
 
     Returns
     -------
@@ -56,6 +56,7 @@ def leaks(cohort: Cohort, split: Split, digests: Mapping[str, Collection[bytes]]
         Empty where the parts share nothing; pixels once for each pair of cases. A pair that shares its patient
         is not listed for its pixels, too.
     """
+    digests = cohort.digests if digests is None else digests
     by_id = {case.case_id: case for case in cohort.cases}
     parts = {name: [by_id[one] for one in ids if one in by_id] for name, ids in split.parts.items()}
     found: list[Leak] = []
@@ -63,7 +64,7 @@ def leaks(cohort: Cohort, split: Split, digests: Mapping[str, Collection[bytes]]
         pair = (first, second)
         for kind, keys in _KINDS.items():
             found += _shared(kind, pair, parts[first], parts[second], keys)
-        if digests is not None:
+        if digests:
             found += _same_pixels(pair, parts[first], parts[second], digests)
     return found
 

@@ -43,6 +43,7 @@ def split_patients(
         The test patients, instead of a share drawn.
     digests : mapping, optional
         case_id to digests of its slices: cases of the same pixels stay together, whatever their patient IDs.
+        Default: those that the cohort knows.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def split_patients(
         If there are too few patients, the shares make no sense, or a test patient is not there.
     """
     shares = _checked_fractions(fractions)
-    groups = grouped(cohort.cases, digests)
+    groups = grouped(cohort.cases, cohort.digests if digests is None else digests)
     fixed = _groups_of(cohort, groups, test_patients)
     if fixed:
         shares = np.array([*shares[:2] / shares[:2].sum(), 0.0])
@@ -95,7 +96,7 @@ def cross_validation_splits(
     if folds < 2 or repeats < 1 or not 0 < validation < 1:
         msg = f"{folds} folds, {repeats} repeats and a validation share of {validation:g} make no cross-validation."
         raise UsageError(msg)
-    groups = grouped(cohort.cases, digests)
+    groups = grouped(cohort.cases, cohort.digests if digests is None else digests)
     _enough(cohort, len(groups), max(folds, 3), groups)
     indicators, everyone = _indicators(cohort, groups), list(range(len(groups)))
     splits = []
