@@ -24,7 +24,15 @@ from DicomAnalysisLib import __version__
 from DicomAnalysisLib.classification.body_region.grid import channels, slice_cells
 from DicomAnalysisLib.classification.body_region.labels import REGIONS
 from DicomAnalysisLib.classification.body_region.network import MODEL, load_network
-from DicomAnalysisLib.classification.body_region.train import RegionExamples, RegionFit, describe, fit_regions
+from DicomAnalysisLib.classification.body_region.train import (
+    RegionExamples,
+    RegionFit,
+    RegionPool,
+    describe,
+    fit_regions,
+    make_pool,
+    sampling_weights,
+)
 from DicomAnalysisLib.dicom.reader import read_stack
 from DicomAnalysisLib.dicom.sources import open_source
 from DicomAnalysisLib.errors import DicomAnalysisError
@@ -152,7 +160,7 @@ def _volumes(path: Path, unread: list[str]) -> Iterator:
             yield volume
 
 
-def leave_one_patient_out(examples: RegionExamples, fit: RegionFit) -> np.ndarray:
+def leave_one_patient_out(examples: RegionExamples, pool: RegionPool, fit: RegionFit) -> np.ndarray:
     """Outputs (before softmax) for every slice, by a network that has not seen its patient."""
     import torch
 
@@ -160,7 +168,7 @@ def leave_one_patient_out(examples: RegionExamples, fit: RegionFit) -> np.ndarra
     for patient in sorted(set(examples.patients) - NOT_SCORED):
         held = examples.patients == patient
         start = time.perf_counter()
-        network = fit_regions(examples.of(~held), fit)
+        network = fit_regions(pool, fit, without=patient)
         with torch.inference_mode():
             images = torch.from_numpy(channels(examples.cells[held].astype(np.float32)))
             outputs[held] = torch.cat([network(part) for part in images.split(32)]).numpy()
@@ -222,10 +230,8 @@ def _interval(values: list[tuple[str, float]]) -> tuple[float, float, float]:
 
 def _surprise(logits: np.ndarray, held: RegionExamples) -> float:
     """Mean negative log-probability of the truth, patients and regions alike."""
-    from DicomAnalysisLib.classification.body_region.train import sampling_weights
-
     chance = _softmax(logits)[np.arange(len(logits)), held.regions]
-    return float(-(sampling_weights(held) * np.log(np.maximum(chance, 1e-12))).sum())
+    return float(-(sampling_weights(held.regions, held.patients) * np.log(np.maximum(chance, 1e-12))).sum())
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -249,8 +255,9 @@ def main() -> None:
     counts = np.bincount(examples.regions, minlength=len(REGIONS))
     print(f"{len(examples.regions)} slices:", dict(zip(REGIONS, counts.tolist(), strict=True)), *unread, sep="\n")
     fit = RegionFit(steps=arguments.steps)
+    pool = make_pool(examples)
     if arguments.score:
-        outputs = leave_one_patient_out(examples, fit)
+        outputs = leave_one_patient_out(examples, pool, fit)
         scores, temperature, facts = table(examples, outputs)
         card = ModelCard(
             INTENDED_USE, TRAINING_SETS, tuple(scores), KNOWN_FAILURES, date.today().isoformat(), __version__
@@ -259,7 +266,7 @@ def main() -> None:
         print(card.to_markdown(describe(temperature)), json.dumps(facts, indent=2), sep="\n")
     if arguments.ship:
         facts = json.loads(arguments.scores.read_text(encoding="utf-8"))
-        network = fit_regions(examples, fit)
+        network = fit_regions(pool, fit)
         save_model(SHIPPED / MODEL, network, describe(facts["temperature"]), ModelCard.from_dict(facts["card"]))
         shipped = load_network()
         start = time.perf_counter()

@@ -52,10 +52,9 @@ class Canvas:
         self.ellipse(y + radius * 1.35, 0, radius * 0.5, radius * 0.6, 30)
 
 
-def made_slices(region: str, count: int, seed: int) -> np.ndarray:
+def made_slices(region: str, count: int, rng: np.random.Generator) -> np.ndarray:
     """Slices of ``neck``, ``pelvis`` or ``limb``, float32 of shape (count, CELLS, CELLS) in HU."""
     draw: dict[str, Callable[[Canvas], None]] = {"neck": _neck, "pelvis": _pelvis, "limb": _limb}
-    rng = np.random.default_rng([seed, len(region)])
     slices = []
     for _ in range(count):
         canvas = Canvas(rng)
@@ -67,7 +66,7 @@ def made_slices(region: str, count: int, seed: int) -> np.ndarray:
 def _limb(canvas: Canvas) -> None:
     rng = canvas.rng
     radius = rng.uniform(30, 95)
-    apart = radius * rng.uniform(1.05, 1.6)
+    apart = radius * rng.uniform(1.05, 1.6) if rng.random() < 0.6 else rng.uniform(100, 190)
     sides = (-1, 1) if rng.random() < 0.6 else (0,)
     bones = 1 if rng.random() < 0.6 else 2
     fat, bone = rng.uniform(0.06, 0.3), rng.uniform(0.13, 0.24) * min(1.0, 60 / radius)

@@ -17,12 +17,11 @@ from .made_slices import made_slices
 from .network import MODEL
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.nn import Module
 
 VERSION = "1.0.0"
 MADE_REGIONS = ("neck", "pelvis", "limb")
-MADE_PATIENTS, MADE_SLICES = 4, 30
+MADE_PATIENTS, MADE_SLICES = 4, 60
 """Made slices count as this many patients of this many slices each, in each of these regions."""
 
 
@@ -50,15 +49,30 @@ class RegionExamples:
 
 
 @dataclass(frozen=True)
+class RegionPool:
+    """Augmented slices as the network sees them, made once for all trainings.
+
+    Attributes
+    ----------
+    images : array of float16, shape (slices, windows, CELLS / 2, CELLS / 2)
+    regions, patients : array, shape (slices,)
+        As in `RegionExamples`; made slices are of patients of their own.
+    """
+
+    images: np.ndarray
+    regions: np.ndarray
+    patients: np.ndarray
+
+
+@dataclass(frozen=True)
 class RegionFit:
     """How long and how fast to learn."""
 
-    steps: int = 260
-    batch: int = 48
+    steps: int = 400
+    batch: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     label_smoothing: float = 0.05
-    none_share: float = 0.08
     seed: int = 0
 
 
@@ -80,15 +94,43 @@ def describe(temperature: float = 1.0) -> ModelDescription:
     return ModelDescription(MODEL, VERSION, MODEL, architecture, seen, output)
 
 
-def fit_regions(
-    examples: RegionExamples, fit: RegionFit | None = None, report: Callable[[int, float], None] | None = None
-) -> Module:
-    """Train the network; the same examples and seed give the same weights.
+def make_pool(examples: RegionExamples, count: int = 9000, seed: int = 0, batch: int = 100) -> RegionPool:
+    """Augment real and made slices: regions alike, in a region patients alike, in a patient slices alike.
 
     Parameters
     ----------
     examples : RegionExamples
+    count : int
+        How many slices.
+    seed, batch : int
+    """
+    import torch
+
+    rng = np.random.default_rng(seed)
+    examples = _with_made(examples, rng)
+    weights = sampling_weights(examples.regions, examples.patients)
+    drawn = rng.choice(len(weights), count, p=weights)
+    images = []
+    for start in range(0, count, batch):
+        cells = torch.from_numpy(examples.cells[drawn[start : start + batch]].astype(np.float32))
+        images.append(windowed(augment(cells, rng)).numpy().astype(np.float16))
+    return RegionPool(np.concatenate(images), examples.regions[drawn], examples.patients[drawn])
+
+
+def fit_regions(
+    pool: RegionPool,
+    fit: RegionFit | None = None,
+    without: str = "",
+    report: Callable[[int, float], None] | None = None,
+) -> Module:
+    """Train the network; the same pool and seed give the same weights.
+
+    Parameters
+    ----------
+    pool : RegionPool
     fit : RegionFit, optional
+    without : str
+        The patient that is left out.
     report : callable, optional
         Told the step and the loss.
 
@@ -101,7 +143,8 @@ def fit_regions(
     from torch.nn.functional import cross_entropy
 
     fit = fit or RegionFit()
-    if len(np.unique(examples.regions)) < 2:
+    used = np.flatnonzero(pool.patients != without)
+    if len(np.unique(pool.regions[used])) < 2:
         msg = "Slices of at least two body regions are needed to learn to tell them apart."
         raise UsageError(msg)
     rng = np.random.default_rng(fit.seed)
@@ -110,11 +153,12 @@ def fit_regions(
     network.train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=fit.learning_rate, weight_decay=fit.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, fit.learning_rate, total_steps=fit.steps)
-    examples = _with_made(examples, fit.seed)
-    weights = sampling_weights(examples)
+    weights = sampling_weights(pool.regions[used], pool.patients[used])
     for step in range(fit.steps):
-        cells, regions = _batch(examples, weights, fit, rng)
-        loss = cross_entropy(network(windowed(cells)), regions, label_smoothing=fit.label_smoothing)
+        drawn = used[rng.choice(len(used), fit.batch, p=weights)]
+        images = torch.from_numpy(pool.images[drawn].astype(np.float32))
+        regions = torch.from_numpy(pool.regions[drawn].astype(np.int64))
+        loss = cross_entropy(network(images), regions, label_smoothing=fit.label_smoothing)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -124,35 +168,21 @@ def fit_regions(
     return network.eval()
 
 
-def _with_made(examples: RegionExamples, seed: int) -> RegionExamples:
-    cells, regions, patients = [examples.cells], [examples.regions], [examples.patients]
-    for region in MADE_REGIONS:
-        for number in range(MADE_PATIENTS):
-            cells.append(made_slices(region, MADE_SLICES, seed + number).astype(examples.cells.dtype))
-            regions.append(np.full(MADE_SLICES, REGIONS.index(region)))
-            patients.append(np.full(MADE_SLICES, f"made {number}"))
-    return RegionExamples(np.concatenate(cells), np.concatenate(regions), np.concatenate(patients))
-
-
-def sampling_weights(examples: RegionExamples) -> np.ndarray:
+def sampling_weights(regions: np.ndarray, patients: np.ndarray) -> np.ndarray:
     """How often each slice is drawn: regions alike, in a region patients alike, in a patient slices alike."""
-    pairs = np.array(
-        [f"{region} {patient}" for region, patient in zip(examples.regions, examples.patients, strict=True)]
-    )
+    pairs = np.array([f"{region} {patient}" for region, patient in zip(regions, patients, strict=True)])
     _, which, slices = np.unique(pairs, return_inverse=True, return_counts=True)
-    patients = {region: len(set(examples.patients[examples.regions == region])) for region in set(examples.regions)}
-    weights = 1 / slices[which] / np.array([patients[region] for region in examples.regions])
+    of_region = {region: len(set(patients[regions == region])) for region in set(regions.tolist())}
+    weights = 1 / slices[which] / np.array([of_region[region] for region in regions.tolist()])
     return weights / weights.sum()
 
 
-def _batch(
-    examples: RegionExamples, weights: np.ndarray, fit: RegionFit, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    import torch
-
-    scenes = max(1, round(fit.batch * fit.none_share))
-    drawn = rng.choice(len(weights), fit.batch - scenes, p=weights)
-    real = augment(torch.from_numpy(examples.cells[drawn].astype(np.float32)), rng)
-    made = augment(torch.from_numpy(empty_scenes(scenes, rng)), rng)
-    regions = np.concatenate([examples.regions[drawn], np.full(scenes, REGIONS.index("none"))])
-    return torch.cat([real, made]), torch.from_numpy(regions.astype(np.int64))
+def _with_made(examples: RegionExamples, rng: np.random.Generator) -> RegionExamples:
+    cells, regions, patients = [examples.cells], [examples.regions], [examples.patients]
+    for region in (*MADE_REGIONS, "none"):
+        for number in range(MADE_PATIENTS):
+            made = empty_scenes(MADE_SLICES, rng) if region == "none" else made_slices(region, MADE_SLICES, rng)
+            cells.append(made.astype(examples.cells.dtype))
+            regions.append(np.full(MADE_SLICES, REGIONS.index(region)))
+            patients.append(np.full(MADE_SLICES, f"made {number}"))
+    return RegionExamples(np.concatenate(cells), np.concatenate(regions), np.concatenate(patients))
