@@ -64,10 +64,8 @@ def slices(work: Work, count: int = 16) -> Work:
     """Some slices, evenly spread in mm; 0: all."""
     chosen = choose_slices(work.distances, None if count == ALL else count)
     line = np.eye(4)
-    if len(chosen) > 1:
-        line[0, 0], line[0, 3] = np.polyfit(np.arange(len(chosen)), chosen, 1)
-    else:
-        line[0, 3] = chosen[0]
+    slope, line[0, 3] = _line(chosen)
+    line[0, 0] = slope if len(chosen) > 1 else 1.0
     own = np.rint(work.to_source[0, 0] * np.arange(len(work.voxels)) + work.to_source[0, 3]).astype(int)
     return replace(
         work,
@@ -89,9 +87,9 @@ def plane(work: Work, shape: tuple[int, int] = (128, 128), spacing_mm: float = 0
     places = centred(field, work.pixel_mm, (0.0, 0.0), (1, *shape), (1.0, step, step))
     values, inside = on_planes(work.voxels, places.rows, places.columns, work.fill, work.shifts_px)
     matrix = np.eye(4)
-    middle = work.shifts_px[len(work.shifts_px) // 2]
-    for axis, (line, shift) in enumerate(zip((places.rows, places.columns), middle, strict=True), start=1):
-        matrix[axis, axis], matrix[axis, 3] = _step(line), line[0] - shift
+    for axis, line in ((1, places.rows), (2, places.columns)):
+        slope, start = _line(work.shifts_px[:, axis - 1])
+        matrix[axis, axis], matrix[axis, 0], matrix[axis, 3] = _step(line), -slope, line[0] - start
     return replace(
         work,
         voxels=values,
@@ -152,10 +150,9 @@ def _grid_to_stack(work: Work, places: object) -> np.ndarray:
             (places.depths[0] - work.distances[0]) / work.thickness_mm,
         )
     for axis, line in ((1, places.rows), (2, places.columns)):
-        shift = np.polyfit(np.arange(count), work.shifts_px[:, axis - 1], 1) if count > 1 else (0.0, 0.0)
-        matrix[axis, axis] = _step(line)
-        matrix[axis, 0] = -shift[0] * matrix[0, 0]
-        matrix[axis, 3] = line[0] - shift[1] - shift[0] * matrix[0, 3]
+        slope, start = _line(work.shifts_px[:, axis - 1])
+        matrix[axis, axis], matrix[axis, 0] = _step(line), -slope * matrix[0, 0]
+        matrix[axis, 3] = line[0] - start - slope * matrix[0, 3]
     return matrix
 
 
@@ -233,6 +230,14 @@ def _mask(voxels: np.ndarray, spacing: tuple[float, float, float], method: str, 
         return np.ones(voxels.shape, bool)
     msg = f"There is no foreground '{method}'; choose auto, body, bright, nonzero or all."
     raise UsageError(msg)
+
+
+def _line(values: np.ndarray) -> tuple[float, float]:
+    """Slope and start of the straight line nearest to values one apart."""
+    if len(values) == 1:
+        return 0.0, float(values[0])
+    slope, start = np.polyfit(np.arange(len(values)), values, 1)
+    return float(slope), float(start)
 
 
 def _step(line: np.ndarray) -> float:
