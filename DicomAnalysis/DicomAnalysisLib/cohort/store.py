@@ -183,7 +183,9 @@ class FeatureStore:
         for _, path in self._parts():
             rows = _read(path)
             wanted = pc.and_(pc.equal(rows["model_hash"], model_hash), pc.equal(rows["recipe_hash"], recipe_hash))
-            tables.append(rows.filter(wanted))
+            rows = rows.filter(wanted)
+            if rows.num_rows:  # another model's columns are not this one's
+                tables.append(rows)
         merged = pa.concat_tables(tables, promote_options="default")
         last = {uid: row for row, uid in enumerate(merged["series"].to_pylist())}
         return _ordered(merged.take([last[uid] for uid in sorted(last)]))

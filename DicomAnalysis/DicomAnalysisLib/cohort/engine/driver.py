@@ -29,7 +29,7 @@ from .work import TaskSpec
 RUN_FILE = "run.json"
 QUARANTINED = "quarantined"
 COMMIT_SECONDS = 1.0
-CHUNK_SECONDS = 2.0
+CHUNK_SECONDS, LEAST_SECONDS = 2.0, 0.2
 LARGEST_CHUNK, FIRST_CHUNK = 512, 4
 
 Progress = Callable[[str], None]
@@ -253,11 +253,14 @@ class _Run:
                 self._progress.update(sum(self._done.values()) + len(self._failed) + self._kept)
 
     def _next_items(self, workers: int) -> list[str]:
-        """A chunk of about two seconds; what a process ended over goes alone and last."""
+        """A chunk of about two seconds, less near the end; what a process ended over goes alone and last."""
         if not self._todo:
             return [self._suspects.popleft()] if self._suspects else []
-        size = int(CHUNK_SECONDS / self._seconds_each) if self._seconds_each else FIRST_CHUNK
-        size = max(1, min(size, LARGEST_CHUNK, -(-len(self._todo) // (2 * workers))))
+        size, least = FIRST_CHUNK, 1
+        if self._seconds_each:
+            size, least = (int(seconds / self._seconds_each) for seconds in (CHUNK_SECONDS, LEAST_SECONDS))
+        share = max(least, -(-len(self._todo) // (2 * workers)))
+        size = max(1, min(size, LARGEST_CHUNK, share))
         return [self._todo.popleft() for _ in range(min(size, len(self._todo)))]
 
     def _send(self, items: list[str], workers: Workers) -> None:

@@ -75,7 +75,7 @@ class Supervisor:
     limit_seconds : float
         Longest that one series may take.
     memory_limit : int
-        Bytes that the worker and its children may hold.
+        Bytes that the worker and its children may hold; 0: as much as there is.
     log : path, optional
         Where it may write what libraries print.
     """
@@ -201,7 +201,7 @@ class Supervisor:
 
     def _look(self, report: ChunkReport) -> None:
         report.memory = max(report.memory, tree_memory(self._child.pid))
-        if report.memory > self._memory_limit:
+        if 0 < self._memory_limit < report.memory:
             self._stop(report, f"it took more than the {_megabytes(self._memory_limit)} that a worker may have")
 
     def _stop(self, report: ChunkReport, reason: str) -> None:
@@ -219,7 +219,7 @@ class Supervisor:
             report.reason = f"the worker {_how(code)}" + (", for want of memory perhaps" if want else "")
 
     def _is_full(self, report: ChunkReport) -> bool:
-        return self._child is not None and report.memory > RECYCLE_SHARE * self._memory_limit
+        return self._child is not None and 0 < RECYCLE_SHARE * self._memory_limit < report.memory
 
 
 def _listen(child: subprocess.Popen, messages: queue.SimpleQueue[dict | None]) -> None:
