@@ -5,16 +5,21 @@ from collections import namedtuple
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
+from .agreement_logic import AgreementLogic
 from .background import BackgroundJob, require_in_scene
+from .classify_logic import ClassificationLogic
 from .database_logic import DatabaseLogic
 from .parameters import DicomAnalysisParameterNode
+from .train_classifier_logic import ClassifierTrainingLogic
 from .training_logic import TrainingLogic
 
 SegmentationNodes = namedtuple("SegmentationNodes", "segmentationNode tableNode cleanedVolumeNode result")
 """What a run left in the scene (None where there is nothing) and the library's `SegmentationResult`."""
 
 
-class DicomAnalysisLogic(DatabaseLogic, TrainingLogic, ScriptedLoadableModuleLogic):
+class DicomAnalysisLogic(AgreementLogic, 
+    DatabaseLogic, TrainingLogic, ClassificationLogic, ClassifierTrainingLogic, ScriptedLoadableModuleLogic
+):
     """All that the panel does, for Slicer's Python console and for scripts.
 
     `parent` is as for every scripted module logic; `scene` is where to work, Slicer's own by default.

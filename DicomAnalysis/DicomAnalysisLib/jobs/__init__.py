@@ -43,6 +43,7 @@ TASKS = {
     "classify-series": "classify",
     "classify-volume": "classify",
     "cohort-run": "cohort_run",
+    "compare-segmentations": "agreement",
     "segment-volume": "segment_volume",
     "segment-series": "segment_series",
     "train-classifier": "train_classifier",

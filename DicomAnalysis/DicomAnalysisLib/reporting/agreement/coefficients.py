@@ -109,8 +109,9 @@ def _agreement(rows: float, columns: float, error: float, n: int, k: int, confid
     tail = (1 + confidence) / 2
     below, above = stats.f.ppf(tail, n - 1, freedom), stats.f.ppf(tail, freedom, n - 1)
     rest = k * columns + (k * n - k - n) * error
-    low = n * (rows - below * error) / (below * rest + n * rows)
-    high = n * (above * rows - error) / (rest + n * above * rows)
+    with np.errstate(all="ignore"):  # quantiles of few degrees of freedom run out of the range of numbers
+        low = n * (rows - below * error) / (below * rest + n * rows)
+        high = n * (above * rows - error) / (rest + n * above * rows)
     return estimate(value, low, high)
 
 

@@ -5,11 +5,15 @@ For the approximation this is Bland and Altman's 1.96 · sqrt(3 / n) · SD: 100 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...errors import UsageError
 from .bland_altman import half_width
-from .estimate import FEWEST, AgreementOptions
+from .estimate import APPROXIMATE, FEWEST, AgreementOptions
 
 MOST = 1_000_000
+MANY = 20_000
+"""With more pairs the approximation differs from the exact width by less than 0.01 %."""
 
 
 def sample_size_for_limits(sd: float, precision: float, options: AgreementOptions | None = None) -> int | None:
@@ -39,9 +43,18 @@ def sample_size_for_limits(sd: float, precision: float, options: AgreementOption
         msg = "A sample size needs a standard deviation and a precision above 0."
         raise UsageError(msg)
     wanted = precision / sd
-    if half_width(MOST, options) > wanted:
+    simple = replace(options, interval=APPROXIMATE)
+    guess = _smallest(wanted, simple, FEWEST - 1, MOST)
+    if guess is None or options.interval == APPROXIMATE or guess > MANY:
+        return guess
+    # The exact number is near; quantiles of the non-central t take time.
+    return _smallest(wanted, options, max(FEWEST - 1, guess // 2), 2 * guess + 50)
+
+
+def _smallest(wanted: float, options: AgreementOptions, low: int, high: int) -> int | None:
+    """By bisection; `low` is too few (or not allowed), None if `high` is not enough."""
+    if half_width(high, options) > wanted:
         return None
-    low, high = FEWEST - 1, MOST  # low is too few (or not allowed), high is enough
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if half_width(middle, options) <= wanted else (middle, high)
