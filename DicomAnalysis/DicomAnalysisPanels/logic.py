@@ -17,8 +17,13 @@ SegmentationNodes = namedtuple("SegmentationNodes", "segmentationNode tableNode 
 """What a run left in the scene (None where there is nothing) and the library's `SegmentationResult`."""
 
 
-class DicomAnalysisLogic(AgreementLogic, 
-    DatabaseLogic, TrainingLogic, ClassificationLogic, ClassifierTrainingLogic, ScriptedLoadableModuleLogic
+class DicomAnalysisLogic(
+    AgreementLogic,
+    DatabaseLogic,
+    TrainingLogic,
+    ClassificationLogic,
+    ClassifierTrainingLogic,
+    ScriptedLoadableModuleLogic,
 ):
     """All that the panel does, for Slicer's Python console and for scripts.
 
