@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +11,15 @@ import numpy as np
 
 from ...errors import UsageError
 from ..cohort import Case, Cohort, Split, Target
+from ..grouping import patient_key
 from . import shortcuts
 from .baselines import SmallModel, majority, small_model
 from .factors import Trial
 from .intervals import CONFIDENCE, METHOD
 from .nuisance import ReadPicture, measure_pictures, read_raw
+from .parts import Digests, patient_rows, shared
 from .predictions import UNKNOWN, Predictions, read_predictions
-from .result import MAJORITY, Evaluation, Factor, Flag, ModelScore, PatientRow, TargetScore
+from .result import MAJORITY, Evaluation, Factor, Flag, ModelScore, TargetScore
 from .scores import FEWEST_PATIENTS, TestPart, decide, score_network
 from .tags import Fact, facts_of, picture_facts
 
@@ -38,6 +38,7 @@ def evaluate(
     resamples: int = 1000,
     pictures: Pictures = None,
     temperature: Mapping[str, float] | None = None,
+    digests: Digests = None,
 ) -> Evaluation:
     """Score a model on its test patients, beside baselines, and look for what it may have cheated with.
 
@@ -59,6 +60,9 @@ def evaluate(
     temperature : mapping of str to float, optional
         By target, that the probabilities were calibrated with. Without it one is fitted on
         validation cases to show what calibration would change.
+    digests : mapping, optional
+        case_id to digests of its slices (`CohortDataset.digests`), by which identical pixels in two
+        parts are found. Without it they are those of the files that are looked at for shortcuts.
 
     Returns
     -------
@@ -81,45 +85,35 @@ def evaluate(
         raise UsageError("There is no prediction of a test case: nothing can be scored. Predict the test part first.")
     learned = [cases[name] for name in split.training]
     judged = [cases[name] for name in test.case_ids]
-    facts, more = _facts(learned, judged, pictures, seed)
+    facts, more, found_digests = _facts(learned, judged, pictures, seed)
     problems += more
     scores, factors, flags = [], [], []
     for target in cohort.targets:
         truths = _truths(target, (learned, judged, [cases[name] for name in validation.case_ids]))
-        part = TestPart(target, truths[1], test.patient_ids, resamples, seed)
+        part = TestPart(target, truths[1], [patient_key(case) for case in judged], resamples, seed)
         known = temperature.get(target.name) if temperature else None
         score = score_network(
             part, test.probabilities[target.name], (truths[2], validation.probabilities[target.name]), known
         )
-        found = _compare(part, score, truths[0], learned, facts, test.probabilities[target.name], (resamples, seed))
+        found = _compare(
+            part, score, truths[0], (learned, judged), facts, test.probabilities[target.name], (resamples, seed)
+        )
         scores.append(found[0])
         factors += found[1]
         flags += found[2]
         problems += [line for line in found[3] if line not in problems]
+    compared = found_digests if digests is None else digests
+    leak_lines, leak_rows = shared(cohort, split, compared)
     return Evaluation(
         tuple(scores),
         tuple(factors),
         tuple(flags),
-        _leak_lines(cohort, split),
+        leak_lines,
         tuple(problems),
-        _patients(cohort, split),
-        _settings(cases, split, seed, resamples),
+        patient_rows(cohort, split),
+        leak_rows,
+        _settings(cases, split, seed, resamples) | {"pixels_compared": bool(compared)},
     )
-
-
-def display_names(patients: Sequence[str]) -> dict[str, str]:
-    """Names that stand for patients in a report: the same in every report of the same cohort.
-
-    They are keyed by the whole list of patients, so that nobody who lacks the list can find out
-    which patient a name stands for by trying identifiers.
-    """
-    names = sorted(set(patients))
-    key = hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).digest()
-    digests = {name: hmac.new(key, name.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest() for name in names}
-    length = 6
-    while len({digest[:length] for digest in digests.values()}) < len(names):
-        length += 1
-    return {name: f"P-{digest[:length]}" for name, digest in digests.items()}
 
 
 def _check(predictions: Predictions, cases: Mapping[str, Case], split: Split, targets: Sequence[Target]) -> None:
@@ -170,23 +164,28 @@ def _missing(split: Split, predictions: Predictions) -> list[str]:
 
 def _facts(
     learned: Sequence[Case], judged: Sequence[Case], pictures: Pictures, seed: int
-) -> tuple[list[Fact], list[str]]:
-    """Everything to be tried as a shortcut, and lines for the user."""
+) -> tuple[list[Fact], list[str], Digests]:
+    """Everything to be tried as a shortcut, lines for the user, and digests of what was read."""
+    learned = learned or judged
     cases = [*learned, *judged]
     facts = facts_of(cases)
     if pictures is False:
-        return facts, ["Pictures were not looked at for shortcuts in pixels."]
+        return facts, ["Pictures were not looked at for shortcuts in pixels."], None
     problems: list[str] = []
+    seen: dict[str, frozenset[bytes]] = {}
     if pictures is None or callable(pictures):
-        chosen = [case for part in (learned, judged) for case in _sample(part, seed)]
-        features, problems = measure_pictures(chosen, pictures or read_raw)
-        if len(chosen) < len(cases):
-            problems.append(f"Shortcuts in pixels were looked for in {len(chosen)} of {len(cases)} pictures.")
+        chosen = [
+            case for part in ((learned, judged) if learned is not judged else (judged,)) for case in _sample(part, seed)
+        ]
+        features, problems = measure_pictures(chosen, pictures or read_raw, seen)
+        whole = len({case.case_id for case in cases})
+        if len(chosen) < whole:
+            problems.append(f"Shortcuts in pixels were looked for in {len(chosen)} of {whole} pictures.")
     else:
         features = {name: dict(of_case) for name, of_case in pictures.items()}
     if not features:
-        return facts, [*problems, "There are no pictures in which shortcuts in pixels could be looked for."]
-    return facts + picture_facts(features, [case.case_id for case in cases]), problems
+        return facts, [*problems, "There are no pictures in which shortcuts in pixels could be looked for."], seen
+    return facts + picture_facts(features, [case.case_id for case in cases]), problems, seen
 
 
 def _sample(cases: Sequence[Case], seed: int) -> list[Case]:
@@ -200,20 +199,23 @@ def _compare(
     part: TestPart,
     score: TargetScore,
     training: np.ndarray,
-    learned: Sequence[Case],
+    cases: tuple[Sequence[Case], Sequence[Case]],
     facts: Sequence[Fact],
     probabilities: np.ndarray,
     settings: tuple[int, int],
 ) -> tuple[TargetScore, list[Factor], list[Flag], list[str]]:
     """The score with its baselines, and what they give away."""
-    target, (resamples, seed) = part.target, settings
+    target, (resamples, seed), (learned, judged) = part.target, settings, cases
+    apart = len(training) > 0
+    if not apart:  # cross-validation: every case is a test case, and has been a training case
+        training, learned = part.truth, judged
     truth = np.concatenate([training, part.truth])
-    patients = [case.patient_id for case in learned] + list(part.patients)
+    patients = [patient_key(case) for case in learned] + list(part.patients)
     inside = np.arange(len(truth)) < len(training)
     models, problems = _small_models(target, truth, patients, inside, facts, seed)
     school = TestPart(target, training, patients[: len(training)], resamples, seed + 1)
-    rows = [_majority_row(part, training), *(_model_row(part, school, model) for model in models)]
-    trial = Trial(target, truth, np.asarray(patients, dtype=str), inside, school.resamples, part.resamples, seed)
+    rows = [_majority_row(part, training), *(_model_row(part, school, model, apart) for model in models)]
+    trial = Trial(target, truth, np.asarray(patients, dtype=str), inside, school.resamples, part.resamples, seed, apart)
     candidates = shortcuts.candidates_of(facts, models, trial)
     factors, flags = shortcuts.judge(candidates, trial, probabilities, score.network)
     flags += shortcuts.as_good_flags(target, score.network, rows[1:])
@@ -244,31 +246,11 @@ def _majority_row(part: TestPart, training: np.ndarray) -> ModelScore:
     return part.model(MAJORITY, probabilities, decisions, note="always says what is usual in training")
 
 
-def _model_row(part: TestPart, school: TestPart, model: SmallModel) -> ModelScore:
-    decisions = decide(part.target, model.outside, model.thresholds)
+def _model_row(part: TestPart, school: TestPart, model: SmallModel, apart: bool) -> ModelScore:
+    said = model.outside if apart else model.inside
+    decisions = decide(part.target, said, model.thresholds)
     training, _precision = school.mean_areas(model.inside)
-    return part.model(model.name, model.outside, decisions, training, model.kind)
-
-
-def _leak_lines(cohort: Cohort, split: Split) -> tuple[str, ...]:
-    try:
-        from ..splits import leaks
-    except ImportError:
-        return ("stub",)
-    return tuple(str(leak) for leak in leaks(cohort, split))
-
-
-def _patients(cohort: Cohort, split: Split) -> tuple[PatientRow, ...]:
-    names = display_names(cohort.patients())
-    of = {case.case_id: case.patient_id for case in cohort.cases}
-    counts: dict[tuple[str, str], int] = {}
-    for part, case_ids in split.parts.items():
-        for case_id in case_ids:
-            key = (part, of[case_id])
-            counts[key] = counts.get(key, 0) + 1
-    order = {part: number for number, part in enumerate(split.parts)}
-    rows = [PatientRow(names[patient], patient, part, count) for (part, patient), count in counts.items()]
-    return tuple(sorted(rows, key=lambda row: (order[row.part], row.display)))
+    return part.model(model.name, said, decisions, training, model.kind)
 
 
 def _settings(cases: Mapping[str, Case], split: Split, seed: int, resamples: int) -> dict[str, object]:

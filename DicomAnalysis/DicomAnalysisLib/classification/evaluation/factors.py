@@ -37,12 +37,15 @@ class Candidate:
         For people.
     source : str
         "header tag", "picture" or "model".
+    group : str
+        Of what belongs together, for example "noise".
     scores : callable
         From a class index to `Scores`, or None where there are none.
     """
 
     name: str
     source: str
+    group: str
     scores: Callable[[int], Scores | None]
 
 
@@ -84,6 +87,9 @@ class Trial:
     inside, outside : PatientResamples
         Of training and of test cases.
     seed : int
+    apart : bool
+        Whether training and test are different cases. Where they are the same (predictions of
+        cross-validation), what is learned is scored on patients that it was not learned from.
     """
 
     target: Target
@@ -93,6 +99,7 @@ class Trial:
     inside: PatientResamples
     outside: PatientResamples
     seed: int
+    apart: bool = True
 
 
 def single(fact: Fact, trial: Trial) -> Callable[[int], Scores | None]:
@@ -163,7 +170,7 @@ def _try(candidate: Candidate, trial: Trial, index: int, scores: Scores, reason:
     apart = np.hypot(spread or 0.5 / abs(z_training or 1), other or 0.5 / abs(z_test or 1))
     difference = (values[0] - values[1]) / apart if full and not reason else float("nan")
     name = trial.target.classes[index]
-    factor = Factor(candidate.name, candidate.source, trial.target.name, name, training, test)
+    factor = Factor(candidate.name, candidate.source, candidate.group, trial.target.name, name, training, test)
     return Tried(factor, scores[1], z_training, z_test, float(difference), index)
 
 
@@ -217,4 +224,4 @@ def _text_scores(texts: np.ndarray, trial: Trial, index: int) -> Scores | None:
     for fold in np.unique(folds):
         judge = folds == fold
         crossed[judge] = shares(~judge)[inside[judge]]
-    return crossed, shares(np.ones(len(inside), bool))[outside]
+    return crossed, shares(np.ones(len(inside), bool))[outside] if trial.apart else crossed

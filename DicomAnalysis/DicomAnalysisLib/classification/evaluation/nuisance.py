@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...errors import DicomAnalysisError
+from ..cache import pixel_digests
 from ..cohort import Case
 
 NOISE, EDGES, TEXT, PLACE, GRID = "noise", "borders and background", "burnt-in text", "table and position", "grid"
@@ -44,7 +45,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "padding_value": (EDGES, "value of the padding"),
     "padding_share": (EDGES, "share of padding"),
     **{f"text_{zone}": (TEXT, f"text-like pixels {_at(zone)}") for zone in ZONES},
-    **{f"peak_{zone}": (TEXT, f"brightest pixel {_at(zone)}") for zone in ZONES},
     "support_row": (PLACE, "height of the table in the picture"),
     "lowest_row": (PLACE, "lowest row that is not air"),
     "body_row": (PLACE, "height of the body in the picture"),
@@ -92,7 +92,7 @@ def nuisance_features(image: Images, spacing: Sequence[float] | None = None) -> 
     Returns
     -------
     dict of str to float
-        One number for each key of `WORDS`; means over the views, of `text_*` and `peak_*` the
+        One number for each key of `WORDS`; means over the views, of `text_*` the
         largest; NaN for what cannot be measured.
     """
     for view in image:
@@ -105,7 +105,7 @@ def nuisance_features(image: Images, spacing: Sequence[float] | None = None) -> 
     for name in found[0] if found else ():
         values = [one[name] for one in found if np.isfinite(one[name])]
         if values:
-            features[name] = float(max(values) if name.startswith(("text_", "peak_")) else np.mean(values))
+            features[name] = float(max(values) if name.startswith("text_") else np.mean(values))
     names = ("spacing_slices", "spacing_rows", "spacing_columns")
     features |= {name: float(value) for name, value in zip(names, spacing or (), strict=False)}
     if len(image):
@@ -134,7 +134,7 @@ def read_raw(case: Case) -> tuple[list[np.ndarray], tuple[float, float, float]] 
 
 
 def measure_pictures(
-    cases: Iterable[Case], read: ReadPicture, report: Callable[[int], None] | None = None
+    cases: Iterable[Case], read: ReadPicture, digests: dict[str, frozenset[bytes]] | None = None
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
     """Features of every case, and lines for the user about pictures that could not be read.
 
@@ -143,11 +143,11 @@ def measure_pictures(
     cases : iterable of Case
     read : callable
         Gives None for a case without a picture.
-    report : callable, optional
-        Called with the number of cases done.
+    digests : dict, optional
+        Takes the digests of each case's slices, by which identical pixels are found.
     """
     features, problems = {}, []
-    for number, case in enumerate(cases, start=1):
+    for case in cases:
         try:
             picture = read(case)
         except (DicomAnalysisError, OSError, ValueError) as error:
@@ -155,8 +155,8 @@ def measure_pictures(
             picture = None
         if picture is not None:
             features[case.case_id] = nuisance_features(*picture)
-        if report:
-            report(number)
+            if digests is not None:
+                digests[case.case_id] = frozenset(bytes(row) for view in picture[0] for row in pixel_digests(view))
     return features, problems
 
 
@@ -254,7 +254,7 @@ def _blockiness(slices: np.ndarray, tissue: np.ndarray) -> float:
 
 
 def _text(slices: np.ndarray, extent: float) -> dict[str, float]:
-    """Steep jumps and bright peaks in each field of the border, of the median over slices: text is in all of them."""
+    """Steep jumps in each field of the border, of the median over slices: text is in all of them."""
     picture = np.median(slices, axis=0)
     steep = np.zeros(picture.shape, bool)
     steep[:, 1:] |= np.abs(np.diff(picture, axis=1)) > _JUMP * extent
@@ -266,11 +266,7 @@ def _text(slices: np.ndarray, extent: float) -> dict[str, float]:
     found = {}
     for zone, (row, column) in ZONES.items():
         field = (cuts[0][row], cuts[1][column])
-        part = picture[field]
-        found[f"text_{zone}"] = float(steep[field].mean()) if part.size else float("nan")
-        # Below the step of text it would be noise that is measured here.
-        peak = float(part.max() - np.median(part)) / extent - _JUMP if part.size else float("nan")
-        found[f"peak_{zone}"] = max(0.0, peak)
+        found[f"text_{zone}"] = float(steep[field].mean()) if steep[field].size else float("nan")
     return found
 
 

@@ -151,6 +151,8 @@ class Factor:
         For people, for example "noise outside the body".
     source : str
         "header tag", "picture", or "model" for a group of them.
+    group : str
+        Of what belongs together.
     target, class_name : str
     training, test : Estimate
         AUROC, oriented as in training; `test.value` None where the test part has too few patients.
@@ -162,6 +164,7 @@ class Factor:
 
     name: str
     source: str
+    group: str
     target: str
     class_name: str
     training: Estimate
@@ -215,6 +218,8 @@ class Evaluation:
     problems : tuple of str
         Cases without prediction, pictures that could not be looked at, baselines that could not be made.
     patients : tuple of PatientRow
+    leak_rows : tuple of dict
+        The leaks with their identifiers.
     settings : mapping
         ``seed``, ``resamples``, ``interval``, counts of cases and patients by part.
     """
@@ -225,6 +230,7 @@ class Evaluation:
     leaks: tuple[str, ...]
     problems: tuple[str, ...]
     patients: tuple[PatientRow, ...]
+    leak_rows: tuple[Row, ...] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def target(self, name: str) -> TargetScore:
@@ -235,74 +241,11 @@ class Evaluation:
         raise KeyError(name)
 
     def tables(self) -> dict[str, list[Row]]:
-        """Every table as rows: "models", "classes", "confusion", "calibration", "shortcuts", "flags", "patients".
+        """Every table as rows, by name.
 
-        Numbers that are not estimable are None. Only "patients" holds identifiers of patients.
+        They are "models", "classes", "confusion", "calibration", "shortcuts", "flags", "patients" and
+        "leaks". What is not estimable is None. Only "patients" and "leaks" hold identifiers.
         """
-        return {
-            "models": [_model_row(score, model) for score in self.targets for model in score.models],
-            "classes": [_class_row(one) for score in self.targets for one in score.classes],
-            "confusion": [row for score in self.targets for row in _confusion_rows(score)],
-            "calibration": [row for score in self.targets for row in _calibration_rows(score)],
-            "shortcuts": [_factor_row(factor) for factor in self.factors],
-            "flags": [
-                {"kind": flag.kind, "target": flag.target, "factor": flag.factor, "text": flag.text}
-                for flag in self.flags
-            ]
-            + [{"kind": "leak", "target": "", "factor": "", "text": line} for line in self.leaks],
-            "patients": [vars(row).copy() for row in self.patients],
-        }
+        from .rows import tables_of
 
-
-def _columns(name: str, value: Estimate) -> Row:
-    return {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
-
-
-def _model_row(score: TargetScore, model: ModelScore) -> Row:
-    row: Row = {"target": score.target.name, "model": model.name}
-    for name in ("auroc", "average_precision", "accuracy", "balanced_accuracy", "training_auroc"):
-        row |= _columns(name, getattr(model, name))
-    return row | {"note": model.note or model.auroc.note}
-
-
-def _class_row(one: ClassScore) -> Row:
-    row: Row = {
-        "target": one.target,
-        "class": one.name,
-        "cases": one.cases,
-        "positive_cases": one.positives,
-        "positive_patients": one.positive_patients,
-        "negative_patients": one.negative_patients,
-        "prevalence": one.prevalence,
-        "threshold": one.threshold,
-        "threshold_source": one.threshold_source,
-    }
-    for name in ("auroc", "average_precision", "sensitivity", "specificity", "ppv", "npv"):
-        row |= _columns(name, getattr(one, name))
-    row |= dict(zip(("hits", "misses", "false_alarms", "true_negatives"), one.counts, strict=True))
-    return row | {"ece_before": one.error_before, "ece_after": one.error_after, "note": one.reason}
-
-
-def _confusion_rows(score: TargetScore) -> list[Row]:
-    if score.confusion is None:
-        return []
-    classes = score.target.classes
-    return [
-        {"target": score.target.name, "true": true, "decided": decided, "cases": int(score.confusion[row, column])}
-        for row, true in enumerate(classes)
-        for column, decided in enumerate(classes)
-    ]
-
-
-def _calibration_rows(score: TargetScore) -> list[Row]:
-    return [
-        {"target": score.target.name, "temperature": when, "said": said, "was": was, "cases": count}
-        for when, curve in (("before", score.before), ("after", score.after))
-        for said, was, count in zip(curve.said, curve.was, curve.counts, strict=True)
-    ]
-
-
-def _factor_row(factor: Factor) -> Row:
-    row: Row = {name: getattr(factor, name) for name in ("target", "class_name", "name", "source")}
-    row |= _columns("training_auroc", factor.training) | _columns("test_auroc", factor.test)
-    return row | _columns("network_follows", factor.follows) | {"flag": factor.kind}
+        return tables_of(self)

@@ -18,10 +18,13 @@ from ..cohort import BINARY, Target
 from .baselines import SmallModel
 from .factors import Candidate, Scores, Trial, Tried, follows, single, try_all
 from .result import ALONE, AS_GOOD, CHANCE, SHORTCUT, TEST_ONLY, UNTESTED, Factor, Flag, ModelScore
-from .tags import HEADER, PICTURE, SCANNER, Fact
+from .tags import AGE_AND_SEX, HEADER, PICTURE, SCANNER, Fact
 
 MODEL = "model"
 """The source of a factor that is a small model of several facts."""
+
+EVERYTHING = {"all header tags": HEADER, "all picture measures": PICTURE}
+"""Groups of all facts of a source."""
 
 TELLS = 0.6
 """AUROC from which a factor tells something."""
@@ -36,7 +39,7 @@ _ORDER = (SHORTCUT, ALONE, AS_GOOD, TEST_ONLY, UNTESTED, CHANCE)
 def groups_of(facts: Sequence[Fact]) -> dict[str, list[Fact]]:
     """Groups of facts that small models are made of; of each source also all together."""
     groups: dict[str, list[Fact]] = {}
-    for source, together in ((HEADER, "all header tags"), (PICTURE, "all picture measures")):
+    for together, source in EVERYTHING.items():
         mine = [fact for fact in facts if fact.source == source]
         for fact in mine:
             groups.setdefault(fact.group, []).append(fact)
@@ -49,11 +52,11 @@ def candidates_of(facts: Sequence[Fact], models: Sequence[SmallModel], trial: Tr
     """Every fact alone, whether it is missing, and every small model."""
     found = []
     for fact in facts:
-        found.append(Candidate(fact.words, fact.source, single(fact, trial)))
+        found.append(Candidate(fact.words, fact.source, fact.group, single(fact, trial)))
         if fact.numbers is not None and fact.source == HEADER and fact.missing.any():
             absent = replace(fact, words=f"{fact.words} is missing", numbers=fact.missing.astype(np.float64))
-            found.append(Candidate(absent.words, absent.source, single(absent, trial)))
-    return found + [Candidate(model.name, MODEL, _of_model(model)) for model in models]
+            found.append(Candidate(absent.words, absent.source, absent.group, single(absent, trial)))
+    return found + [Candidate(model.name, MODEL, model.name, _of_model(model, trial.apart)) for model in models]
 
 
 def judge(
@@ -78,25 +81,39 @@ def judge(
     """
     tried = try_all(candidates, trial)
     limit = float(stats.norm.isf(_ERRORS / 2 / max(1, len(tried))))
-    factors, best = [], {}
+    factors = []
     for one in tried:
-        kind = _kind(one, limit)
         factor = one.factor
-        if kind:
+        if kind := _kind(one, limit):
             truth = trial.truth[~trial.training, one.index]
-            factor = replace(
-                factor, kind=kind, follows=follows(probabilities[:, one.index], one.outside, truth, trial.outside)
-            )
+            followed = follows(probabilities[:, one.index], one.outside, truth, trial.outside)
+            factor = replace(factor, kind=kind, follows=followed)
         factors.append(factor)
-        if kind:
-            known = best.setdefault((kind, factor.name), [])
-            known.append(factor)
-    factors.sort(
-        key=lambda factor: (factor.kind not in _ORDER, _ORDER.index(factor.kind or CHANCE), -_strength(factor))
-    )
-    flags = [_flag(trial.target, sorted(found, key=_strength, reverse=True)) for found in best.values()]
-    flags.sort(key=lambda flag: _ORDER.index(flag.kind))
+    factors.sort(key=lambda one: (_ORDER.index(one.kind) if one.kind else len(_ORDER), -_strength(one)))
+    flags = [_flag(trial, found) for found in _together(factors)]
     return factors, flags + network_flags(trial.target, network)
+
+
+def _together(factors: Sequence[Factor]) -> list[list[Factor]]:
+    """Flagged factors by what belongs together, each under its gravest kind; models of everything only if alone."""
+    groups: dict[str, list[Factor]] = {}
+    for factor in factors:
+        if factor.kind:
+            groups.setdefault(factor.group, []).append(factor)
+    same = [[one for one in found if one.kind == found[0].kind] for found in groups.values()]
+    told = {(one.kind, _source_of(one, factors)) for found in same for one in found if one.group not in EVERYTHING}
+    return [
+        sorted(found, key=lambda one: (one.source == MODEL, -_strength(one)))
+        for found in same
+        if found[0].group not in EVERYTHING or (found[0].kind, EVERYTHING[found[0].group]) not in told
+    ]
+
+
+def _source_of(factor: Factor, factors: Sequence[Factor]) -> str:
+    """Where a factor comes from; of a model, where the facts of its group come from."""
+    if factor.source != MODEL:
+        return factor.source
+    return next((one.source for one in factors if one.group == factor.group and one.source != MODEL), MODEL)
 
 
 def network_flags(target: Target, network: ModelScore) -> list[Flag]:
@@ -116,16 +133,19 @@ def as_good_flags(target: Target, network: ModelScore, baselines: Sequence[Model
         area = model.auroc
         if None in (low, area.value, area.low) or area.low <= 0.5 or area.value < low:
             continue
+        seen = _with_article(model.name)
         text = (
-            f"{target.name}: the network is not shown to be better than a model that sees {model.name} only"
+            f"{target.name}: the network is not shown to be better than a model that sees only {seen}"
             f" (AUROC {network.auroc.text()} against {area.text()} on the same test patients)."
         )
         flags.append(Flag(AS_GOOD, target.name, model.name, text))
-    return flags
+    single = [flag for flag in flags if flag.factor not in EVERYTHING]
+    return single or flags
 
 
-def _of_model(model: SmallModel) -> Callable[[int], Scores | None]:
-    return lambda index: (model.inside[:, index], model.outside[:, index]) if index in model.learned else None
+def _of_model(model: SmallModel, apart: bool) -> Callable[[int], Scores | None]:
+    outside = model.outside if apart else model.inside
+    return lambda index: (model.inside[:, index], outside[:, index]) if index in model.learned else None
 
 
 def _strength(factor: Factor) -> float:
@@ -140,54 +160,88 @@ def _kind(one: Tried, limit: float) -> str:
     drop = training.value - test.value
     if strong and drop >= _DROP and one.z_difference > _SURE:
         return SHORTCUT
-    if test.low is not None and test.low > TELLS:
-        return ALONE if strong or one.z_training > _SURE else TEST_ONLY
+    if test.low is not None and test.low > TELLS and one.z_training > _SURE and (strong or one.z_test > limit):
+        return ALONE
     if abs(one.z_test) > limit and -drop >= _DROP and one.z_difference < -_SURE:
         return TEST_ONLY
     return UNTESTED if strong else ""
 
 
-def _flag(target: Target, found: Sequence[Factor]) -> Flag:
+def _flag(trial: Trial, found: Sequence[Factor]) -> Flag:
+    """Says what is flagged, with the numbers of the factor that tells most, and names the others of its group."""
     first = found[0]
-    others = len(found) - 1
-    if target.kind == BINARY:
-        what = f"'{first.class_name}' from '{target.classes[0]}'"
+    same = [one for one in found if one.name == first.name]
+    classes = trial.target.classes
+    if trial.target.kind == BINARY:
+        what = f'"{first.class_name}" from "{classes[0]}"'
     else:
-        what = f"'{first.class_name}'" + (f" (and {others} more of {target.name})" if others else "")
-    of_what = {HEADER: "what the header says", PICTURE: "measured in the pictures", MODEL: "a small model"}[
-        first.source
+        more = f" (and {len(same) - 1} more classes)" if len(same) > 1 else ""
+        what = f'"{first.class_name}"{more}'
+    numbers = first.training.text(), first.test.text()
+    whole_group = first.source == MODEL or first.group in (SCANNER, AGE_AND_SEX)
+    text = _SENTENCES[first.kind if trial.apart else _CROSSED].format(
+        name=_described(first),
+        capital=_described(first)[0].upper() + _described(first)[1:],
+        alone=_with_article(first.group if whole_group else first.name),
+        what=what,
+        training=numbers[0],
+        test=numbers[1],
+        still="less well" if (first.test.low or 0) > 0.5 else "not",
+        unsure="not estimable" if first.test.value is None else f"uncertain (AUROC {numbers[1]})",
+    )
+    return Flag(first.kind, first.target, first.name, f"{first.target}: {text}{_following(first)}{_others(found)}")
+
+
+_CROSSED = "cross-validation"
+_SENTENCES = {
+    SHORTCUT: (
+        "Shortcut in training: {name} tells {what} among training patients (AUROC {training}) and {still} among test"
+        " patients (AUROC {test}). A network can learn it instead of the disease."
+    ),
+    ALONE: (
+        "The label can be told from {alone} alone: {name} tells {what} among training patients (AUROC {training}) and"
+        " among test patients (AUROC {test}). Unless it belongs to the disease, the score is about how the pictures"
+        " were made."
+    ),
+    TEST_ONLY: (
+        "Test patients are not like training patients: {name} tells {what} among test patients (AUROC {test}) and not"
+        " in training (AUROC {training})."
+    ),
+    UNTESTED: (
+        "{capital} tells {what} among training patients (AUROC {training}); among test patients that is {unsure}."
+    ),
+    _CROSSED: (
+        "The label can be told from {alone} alone: {name} tells {what} (AUROC {test}). Unless it belongs to the"
+        " disease, the score is about how the pictures were made."
+    ),
+}
+
+
+def _described(factor: Factor) -> str:
+    of_what = {HEADER: "header tag", PICTURE: "measured in the pictures", MODEL: "a small model of it"}
+    return f"{factor.name} ({of_what[factor.source]})"
+
+
+def _with_article(name: str) -> str:
+    return f"the {name}" if name == SCANNER else name
+
+
+def _others(found: Sequence[Factor]) -> str:
+    best: dict[str, Factor] = {}
+    for one in found[1:]:
+        if one.name != found[0].name and one.source != MODEL:
+            best.setdefault(one.name, one)
+    said = [
+        f"{one.name} ({one.training.value:.2f}" + ("" if one.test.value is None else f"; {one.test.value:.2f}") + ")"
+        for one in best.values()
     ]
-    training, test = (f"AUROC {value.text()}" for value in (first.training, first.test))
-    name = f"{first.name} ({of_what})"
-    if first.kind == SHORTCUT:
-        still = "less well" if (first.test.low or 0) > 0.5 else "not"
-        text = (
-            f"Shortcut in training: {name} tells {what} among training patients ({training}) and {still} on test"
-            f" patients ({test}). A network can learn it instead of the disease."
-        )
-    elif first.kind == ALONE:
-        alone = f"the {first.name}" if first.name == SCANNER else first.name
-        text = (
-            f"The label can be told from {alone} alone ({of_what}): it tells {what} in training ({training}) and on"
-            f" test patients ({test}). Unless it belongs to the disease, the score is about how pictures were made."
-        )
-    elif first.kind == TEST_ONLY:
-        text = (
-            f"Test patients are not like training patients: {name} tells {what} on test patients ({test}) and in"
-            f" training {training}."
-        )
-    else:
-        text = (
-            f"{name[0].upper()}{name[1:]} tells {what} in training ({training}); on test patients that is"
-            f" {'not estimable' if first.test.value is None else f'uncertain ({test})'}."
-        )
-    return Flag(first.kind, target.name, first.name, f"{target.name}: {text}{_following(first)}")
+    return f" Likewise, AUROC in training and in the test part: {', '.join(said)}." if said else ""
 
 
 def _following(factor: Factor) -> str:
     value = factor.follows
-    if factor.kind == ALONE or value.value is None or value.low is None:
+    if factor.kind in (ALONE, TEST_ONLY) or value.value is None or value.low is None:
         return ""
-    if value.low <= 0 <= value.high:
-        return f" The network's output does not visibly follow it within a class (rank correlation {value.text()})."
-    return f" The network's output follows it within a class (rank correlation {value.text()}): it was learned."
+    if value.low > 0:
+        return f" The network's output follows it within a class (rank correlation {value.text()}): it was learned."
+    return f" The network's output is not seen to follow it within a class (rank correlation {value.text()})."
