@@ -124,7 +124,7 @@ class SeriesTask:
     """One task on one series after the other."""
 
     def __init__(self, spec: TaskSpec, measurement: Measurement):
-        self.spec, self._measurement = spec, measurement
+        self.spec, self.measurement = spec, measurement
         self._pseudonyms = Pseudonyms(bytes.fromhex(spec.key)) if spec.key else None
 
     def run(self, item: str, files: Sequence[str]) -> tuple[Ending, list[Row]]:
@@ -141,7 +141,7 @@ class SeriesTask:
             series, problems = series_from_files(files)
             state, reason = (DONE, "") if series else _nothing_to_read(problems)
             if series:
-                rows = [self._hidden(row) for row in self._measurement.rows(series, problems)]
+                rows = [self._hidden(row) for row in self.measurement.rows(series, problems)]
                 if not rows:
                     state, reason = SKIPPED, "scout images only"
         except SkippedError as error:
@@ -158,7 +158,7 @@ class SeriesTask:
 
     def table(self, rows: Sequence[Row]) -> FeatureTable:
         """Rows as what is stored."""
-        names = self._measurement.names
+        names = self.measurement.names
         nan = float("nan")
         return FeatureTable(
             tuple(row.series for row in rows),
