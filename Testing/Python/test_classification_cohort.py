@@ -316,6 +316,32 @@ def test_a_view_column_names_views_of_files(tmp_path):
     assert cohort.unmatched_series == ("3-side.png",)
 
 
+def test_files_without_patient_are_patients_of_their_own_unless_the_table_says_more(tmp_path):
+    import SimpleITK as sitk
+
+    for n in range(4):
+        sitk.WriteImage(sitk.GetImageFromArray(picture(n, (8, 9)).astype(np.uint8)), str(tmp_path / f"{n}.jpg"))
+    lines = [(f"{n}", "AB"[n // 2], n % 2) for n in range(4)]
+    alone = build_cohort(tmp_path, (["file", "who", "label"], lines), CohortOptions(labels=(LabelColumns("label"),)))
+    assert alone.patients() == ("0", "1", "2", "3")
+    assert any("Nothing says whose 4 cases" in line for line in alone.problems)
+    options = CohortOptions(labels=(LabelColumns("label"),), group_column="who")
+    together = build_cohort(tmp_path, (["file", "who", "label"], lines), options)
+    assert together.patients() == ("A", "B") and not together.problems[1:]
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    import SimpleITK as sitk
+
+    for n, folder in enumerate("ab"):
+        (tmp_path / folder).mkdir()
+        sitk.WriteImage(sitk.GetImageFromArray(picture(n, (8, 9)).astype(np.uint8)), str(tmp_path / folder / "x.png"))
+    cohort = build_cohort(tmp_path, (["file", "label"], [("b/x.png", 1), ("a/x.png", 0)]))
+    assert [(case.case_id, case.labels["label"]) for case in cohort.cases] == [("a/x.png", (0,)), ("b/x.png", (1,))]
+    with pytest.raises(UsageError, match=r"2 files called x\.png"):
+        build_cohort(tmp_path, (["file", "label"], [("x.png", 1), ("x.png", 0)]))
+
+
 @pytest.mark.parametrize(
     ("facts", "rules", "name"),
     [

@@ -115,12 +115,16 @@ class CohortDataset:
         ------
         SourceError
             If the image cannot be read or prepared; the message names the case.
+        UsageError
+            If a step of the recipe cannot be done at all, for example because a package is missing.
         """
         with self._lock:
             if view.files in self._memory:
                 return self._memory[view.files]
         try:
             entry = self._from_disk(view) or self._made(view)
+        except UsageError:  # the recipe cannot be done at all, whatever the image
+            raise
         except DicomAnalysisError as error:
             name = f"{case.case_id}, view {view.name}" if view.name else case.case_id
             raise SourceError(f"{name}: {error}") from error
@@ -211,7 +215,7 @@ def _checked(dataset: CohortDataset, case: Case, names: Sequence[str], problems:
         if view.present:
             try:
                 dataset.entry(case, view)
-            except DicomAnalysisError as error:
+            except SourceError as error:
                 problems.append(str(error) + (" The view is masked." if len(names) > 1 else ""))
                 yield View(view.name, "", ())
                 continue
