@@ -1,6 +1,7 @@
 """The logic's part for agreement: two raters or methods compared, and measurements of markups."""
 
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 from .background import BackgroundJob
@@ -60,6 +61,7 @@ class AgreementLogic:
             If a column is not there, units differ, or there are fewer than three pairs; the message says why.
         """
         from DicomAnalysisLib.errors import UsageError
+        from DicomAnalysisLib.mrml.agreement import MEASURED
         from DicomAnalysisLib.reporting.agreement.analysis import analyse
         from DicomAnalysisLib.reporting.agreement.request import TableChoice, pair_table
         from DicomAnalysisLib.reporting.agreement.segment_comparison import compare_segmentations
@@ -70,12 +72,15 @@ class AgreementLogic:
                 raise UsageError(msg)
             study = compare_segmentations(first, second, tuple(segments), pattern, tuple(names or ("first", "second")))
             return self.applyComparison(study, **options)
-        tables = [self._rows(one) for one in (first, second) if one is not None]
+        tables = [self.tableRows(one) for one in (first, second) if one is not None]
         raters = tuple(names or ()) if rater else ()
         choice = TableChoice(
             tuple(columns), identifier, rater=rater, raters=raters, unit=unit, names=tuple(names) if names else None
         )
         paired = pair_table(tables[0], choice, tables[1] if second is not None else None)
+        measured = "" if isinstance(first, (str, Path)) else first.GetAttribute(MEASURED)
+        if measured:
+            paired = replace(paired, quantity=measured)
         return self._applyAgreements([analyse(paired, _options(options))])
 
     def compareSegmentations(
@@ -175,7 +180,8 @@ class AgreementLogic:
 
         return write_study(outputFolder, nodes.agreements, nodes.study, title)["report"]
 
-    def _rows(self, table):
+    def tableRows(self, table):
+        """The rows of a table node or a CSV file as text, by column title."""
         from DicomAnalysisLib.mrml.agreement import table_rows
         from DicomAnalysisLib.reporting.agreement.tables import read_table
 

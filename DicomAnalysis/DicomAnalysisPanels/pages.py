@@ -21,19 +21,29 @@ if TYPE_CHECKING:
 class Page(NamedTuple):
     """One page: what its tab says, its .ui file, its panel class (``module:class`` in this package) and what it needs.
 
-    A page whose part of the library (`needs`, a module) is not there is not shown.
+    A page whose part of the library (`needs`, a module) is not there is not shown. `parts` are further sections below
+    it, each with a .ui file and a panel class of its own.
     """
 
     title: str
     ui: str
     panel: str
     needs: str
+    parts: tuple[tuple[str, str], ...] = ()
 
 
 PAGES = (
     Page(_("Segment"), "Segment.ui", "segment:SegmentPanel", "DicomAnalysisLib.segmentation"),
     Page(_("DICOM database"), "Database.ui", "database:DatabasePanel", "DicomAnalysisLib.dicom"),
     Page(_("Train"), "Train.ui", "train:TrainPanel", "DicomAnalysisLib.segmentation.training"),
+    Page(
+        _("Classify"),
+        "Classify.ui",
+        "classify:ClassifyPanel",
+        "DicomAnalysisLib.classification",
+        (("TrainClassifier.ui", "train_classifier:TrainClassifierPanel"),),
+    ),
+    Page(_("Agreement"), "Agreement.ui", "agreement:AgreementPanel", "DicomAnalysisLib.reporting.agreement"),
     Page(_("Settings and log"), "Settings.ui", "settings:SettingsPanel", "DicomAnalysisLib.errors"),
 )
 
@@ -96,7 +106,9 @@ class PagePanel:
 
 
 class Pages:
-    """The tabs: builds every page that can be shown and passes on what all of them have to know.
+    """Builds every page that can be shown and passes on what all of them have to know.
+
+    There are more pages than tabs fit into a narrow panel, so they are chosen from a list above them.
 
     Parameters
     ----------
@@ -110,17 +122,27 @@ class Pages:
         self.tabs = tabs
         self.pages = [page for page in pages if _is_there(page.needs)]
         self.panels: list[PagePanel] = []
+        self.parts: list[tuple[int, PagePanel]] = []
         self.widgets = []
         for page in self.pages:
             widget = slicer.util.loadUI(resource_path(f"UI/{page.ui}"))
             self.widgets.append(widget)
+            for ui, _panel in page.parts:
+                part = slicer.util.loadUI(resource_path(f"UI/{ui}"))
+                self.widgets.append(part)
+                widget.layout().insertWidget(widget.layout().count() - 1, part)  # the last item is the empty space
             tabs.addTab(widget, page.title)
 
     def build(self, ui: Any, shared: Shared) -> None:
         """Make the panels, once all widgets are known by name."""
+        for index, page in enumerate(self.pages):
+            self.panels.append(_panel_class(page.panel)(ui, shared))
+            self.parts += [(index, _panel_class(panel)(ui, shared)) for _ui, panel in page.parts]
+        self.selector = ui.pageSelector
         for page in self.pages:
-            module, _colon, name = page.panel.partition(":")
-            self.panels.append(getattr(importlib.import_module(f".{module}", __package__), name)(ui, shared))
+            self.selector.addItem(page.title)
+        self.tabs.tabBar().hide()
+        self.selector.connect("currentIndexChanged(int)", self.choose)
         self.tabs.connect("currentChanged(int)", self.on_changed)
         shared.tasks.listeners.append(self.update)
 
@@ -138,28 +160,42 @@ class Pages:
 
     def entered(self) -> None:
         """The module was opened."""
-        for panel in self.panels:
+        for panel in self._all():
             panel.entered()
+
+    def choose(self, index: int) -> None:
+        """Another page was chosen in the list."""
+        self.tabs.currentIndex = index
 
     def on_changed(self, index: int) -> None:
         """Another page was opened."""
+        self.selector.currentIndex = index
         if 0 <= index < len(self.panels):
-            self.panels[index].shown()
+            for panel in (self.panels[index], *(part for page, part in self.parts if page == index)):
+                panel.shown()
 
     def set_parameters(self, parameters: DicomAnalysisParameterNode | None) -> None:
         """Work with another parameter node, or with none."""
-        for panel in self.panels:
+        for panel in self._all():
             panel.set_parameters(parameters)
 
     def update(self) -> None:
         """Something changed."""
-        for panel in self.panels:
+        for panel in self._all():
             panel.update()
 
     def scene_closed(self) -> None:
         """The scene is empty now."""
-        for panel in self.panels:
+        for panel in self._all():
             panel.scene_closed()
+
+    def _all(self) -> list[PagePanel]:
+        return [*self.panels, *(part for _index, part in self.parts)]
+
+
+def _panel_class(name: str) -> type[PagePanel]:
+    module, _colon, panel = name.partition(":")
+    return getattr(importlib.import_module(f".{module}", __package__), panel)
 
 
 def _is_there(module: str) -> bool:

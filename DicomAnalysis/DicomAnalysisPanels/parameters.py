@@ -4,7 +4,7 @@ import enum
 from types import SimpleNamespace
 from typing import Annotated
 
-from slicer import vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLMarkupsNode, vtkMRMLScalarVolumeNode, vtkMRMLTableNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
@@ -100,6 +100,58 @@ class TrainSize(enum.Enum):
         return labels[list(TrainSize).index(self)]
 
 
+class ClassifierNetwork(enum.Enum):
+    """Which network learns to classify; the values are those of the library's options."""
+
+    DENSENET = "volume3d/densenet121"
+    RESNET_3D = "volume3d/resnet18"
+    SMALL_3D = "volume3d/small3d"
+    VGG = "slices/vgg16"
+    RESNET = "slices/resnet50"
+    SMALL_2D = "slices/small2d"
+    VIEWS = "multiview/shared"
+    EARLY = "multiview/early"
+
+    def label(self) -> str:
+        """What the list shows."""
+        labels = (
+            _("Volume: DenseNet121"),
+            _("Volume: ResNet18"),
+            _("Volume: small baseline"),
+            _("Slices: VGG-16"),
+            _("Slices: ResNet50"),
+            _("Slices: small"),
+            _("Views: one encoder for all"),
+            _("Views: as channels (baseline)"),
+        )
+        return labels[list(ClassifierNetwork).index(self)]
+
+
+class AgreementSource(enum.Enum):
+    """What is compared on the page *Agreement*."""
+
+    TABLE = "table"
+    FILE = "file"
+    FOLDERS = "folders"
+
+    def label(self) -> str:
+        """What the list shows."""
+        labels = (_("Columns of a table in the scene"), _("Columns of a CSV file"), _("Folders of segmentations"))
+        return labels[list(AgreementSource).index(self)]
+
+
+class AgreementFit(enum.Enum):
+    """What is fitted to points; the values are those of the logic."""
+
+    CIRCLE = "circle"
+    SPHERE = "sphere"
+
+    def label(self) -> str:
+        """What the list shows."""
+        labels = (_("Circle"), _("Sphere"))
+        return labels[list(AgreementFit).index(self)]
+
+
 @parameterNodeWrapper
 class DicomAnalysisParameterNode:
     """Choices of all pages, by the names that the .ui files give their widgets (`SlicerParameterName`)."""
@@ -122,6 +174,31 @@ class DicomAnalysisParameterNode:
     trainSize: TrainSize = TrainSize.STANDARD  # noqa: N815
     trainEpochs: Annotated[int, WithinRange(1, 1000)] = 40  # noqa: N815
     trainOutput: str = ""  # noqa: N815
+    classifyVolume: vtkMRMLScalarVolumeNode  # noqa: N815
+    classifyShipped: str = ""  # noqa: N815 (name of a shipped model; empty: the one in the folder)
+    classifyFolder: str = ""  # noqa: N815
+    classifyExplain: bool = True  # noqa: N815
+    classifyOutput: str = ""  # noqa: N815
+    classifierSource: TrainSource = TrainSource.CHECKED  # noqa: N815
+    classifierFolder: str = ""  # noqa: N815
+    classifierTable: vtkMRMLTableNode  # noqa: N815
+    classifierLabels: str = ""  # noqa: N815
+    classifierColumn: str = ""  # noqa: N815 (empty: the first one)
+    classifierNetwork: ClassifierNetwork = ClassifierNetwork.DENSENET  # noqa: N815
+    classifierSize: TrainSize = TrainSize.SMALL  # noqa: N815
+    classifierEpochs: Annotated[int, WithinRange(1, 1000)] = 30  # noqa: N815
+    classifierOutput: str = ""  # noqa: N815
+    agreementSource: AgreementSource = AgreementSource.TABLE  # noqa: N815
+    agreementTable: vtkMRMLTableNode  # noqa: N815
+    agreementFirst: str = ""  # noqa: N815
+    agreementSecond: str = ""  # noqa: N815
+    agreementLog: bool = False  # noqa: N815
+    agreementAcceptable: Annotated[float, WithinRange(0.0, 1000000.0)] = 0.0  # noqa: N815
+    agreementMarkups: vtkMRMLMarkupsNode  # noqa: N815
+    agreementFit: AgreementFit = AgreementFit.CIRCLE  # noqa: N815
+    agreementRater: str = "Reader 1"  # noqa: N815
+    agreementCase: str = ""  # noqa: N815
+    agreementOutput: str = ""  # noqa: N815
 
 
 def bind(parameters: DicomAnalysisParameterNode, ui: SimpleNamespace) -> int:

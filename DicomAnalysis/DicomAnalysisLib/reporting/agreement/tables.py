@@ -86,6 +86,15 @@ def number_of(cell: object) -> float:
     return value
 
 
+def is_number(cell: object) -> bool:
+    """Whether a cell holds a number."""
+    try:
+        number_of(cell)
+    except ValueError:
+        return False
+    return True
+
+
 def unit_of(title: str) -> str:
     """The unit in brackets at the end of a title; empty where there is none."""
     found = _UNIT.search(title)
