@@ -68,11 +68,26 @@ def pixel_digests(voxels: np.ndarray) -> np.ndarray:
     """
     found = set()
     for plane in voxels:
-        values = np.ascontiguousarray(plane, "<f4") + np.float32(0.0)  # -0 is 0
-        if values.min() < values.max():
-            shape = np.array(plane.shape, "<i8").tobytes()
-            found.add(hashlib.blake2b(shape + values.tobytes(), digest_size=16).digest())
+        if plane.min() < plane.max():
+            digest = hashlib.blake2b(np.array(plane.shape, "<i8").tobytes(), digest_size=16)
+            digest.update(_canonical(plane))
+            found.add(digest.digest())
     return np.frombuffer(b"".join(sorted(found)), np.uint8).reshape(-1, 16)
+
+
+def _canonical(plane: np.ndarray) -> np.ndarray:
+    """The values as int16 where that holds them all, else as float32: the same numbers give the same bytes."""
+    whole = plane if plane.dtype == np.int16 else plane.astype("<i2", copy=False) if _fits(plane) else None
+    if whole is not None:
+        return np.ascontiguousarray(whole, "<i2")
+    return np.ascontiguousarray(plane, "<f4") + np.float32(0.0)  # -0 is 0
+
+
+def _fits(plane: np.ndarray) -> bool:
+    limits = np.iinfo(np.int16)
+    if not (plane.min() >= limits.min and plane.max() <= limits.max):
+        return False
+    return plane.dtype.kind in "iu" or bool((plane == np.rint(plane)).all())
 
 
 class PreparedCache:
