@@ -21,8 +21,8 @@ from .cohort import Cohort, Split
 from .dataset import CohortDataset
 from .evaluation.predictions import Predictions, predictions_of, read_predictions, write_predictions
 from .outcome import ClassifierProgress, TrainingOutcome
-from .splits import split_patients
-from .training import PREPARED, Place, Report, SplitTraining, digests, drawn_folds, with_evaluation
+from .splits import cross_validation_splits, split_patients
+from .training import PREPARED, Place, Report, SplitTraining, with_evaluation
 
 SPLITS = "splits.json"
 
@@ -45,7 +45,7 @@ def cross_validate(
         repeats.
     """
     options = place.options
-    splits = drawn_folds(cohort, dataset, options)
+    splits = cross_validation_splits(cohort, options.folds, options.repeats, options.seed, options.validation_fraction)
     document = [{part: list(ids) for part, ids in one.parts.items()} for one in splits]
     write_text(place.output / SPLITS, json_text({"splits": document}))
     tables: list[Predictions] = []
@@ -56,7 +56,7 @@ def cross_validate(
         told = _share_of(report, number, count, name)
         tables.append(_fold(cohort, dataset, split, replace(place, output=folder), told, cancelled))
     shares = (1 - options.validation_fraction, options.validation_fraction, 0.0)
-    last = split_patients(cohort, shares, options.seed, digests=digests(cohort, dataset))
+    last = split_patients(cohort, shares, options.seed)
     told = _share_of(report, count - 1, count, "the model")
     outcome = SplitTraining(cohort, dataset, last, place, told, cancelled).all(goes_on, evaluated=False)
     path = place.output / outputs.PREDICTIONS

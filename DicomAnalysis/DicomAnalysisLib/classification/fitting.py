@@ -122,11 +122,12 @@ class Learner:
         self.dtype = autocast_dtype(self.device) if self.device.type == "cuda" else None
         self.network = channels_last(network.to(self.device))
         self.batches = len(parts_of(np.arange(len(training)), options.batch))
-        steps = self.batches * options.epochs
+        steps = self.batches * options.epochs + 1
         rate = options.largest_rate
+        warm_up = max(WARM_UP, min(1.0, 2 / steps))  # a rise of no step is a division by zero in torch
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=options.weight_decay)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, rate, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False
+            self.optimizer, rate, total_steps=steps, pct_start=warm_up, cycle_momentum=False
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
         self.weights = weights_of(heads, training) if options.balance == "weights" else {}

@@ -46,8 +46,8 @@ class ClassifierOptions:
     augmentation : Augmentation
         Without flips unless they are asked for: whether sides may be swapped is for who knows the anatomy to say.
     patience : int or None
-        Epochs without a better validation score after which training ends. None takes half of `epochs`. It has to
-        be smaller than `epochs`: early stopping that cannot fire is refused.
+        Epochs without a better validation score after which training ends. None takes half of `epochs` (5 to 20). It
+        has to be smaller than `epochs`: early stopping that cannot fire is refused.
     minutes : float or None
         After this time no further epoch is begun.
     seed : int
@@ -140,7 +140,9 @@ class ClassifierOptions:
     @property
     def patience_used(self) -> int:
         """Epochs without a better score after which training ends."""
-        return self.patience if self.patience is not None else max(1, min(20, self.epochs // 2))
+        return (
+            self.patience if self.patience is not None else max(1, min(20, self.epochs - 1, max(5, self.epochs // 2)))
+        )
 
     @property
     def largest_rate(self) -> float:

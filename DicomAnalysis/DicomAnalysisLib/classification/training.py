@@ -28,7 +28,7 @@ from .options import ClassifierOptions
 from .outcome import ClassifierProgress, TrainingOutcome
 from .ranges import training_range
 from .recipe import Recipe, recipe_named
-from .splits import check_split, cross_validation_splits, split_patients
+from .splits import check_split, split_patients
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,9 @@ PREPARED, FITTED, PREDICTED = 0.15, 0.9, 0.95
 
 SUREST = 0.5
 """The smallest temperature: a few validation cases that are all right do not say how sure to be."""
+
+MOST_WARNINGS = 6
+"""Of the evaluation; the report has all of them."""
 
 Report = Callable[[ClassifierProgress], None]
 
@@ -111,7 +114,7 @@ def train_classifier(
 
             outcome = cross_validate(usable, dataset, place, report, cancelled, goes_on, evaluated)
         else:
-            split = split or drawn_split(usable, dataset, options)
+            split = split or drawn_split(usable, options)
             run = SplitTraining(usable, dataset, split, place, report, cancelled)
             outcome = run.all(goes_on, evaluated)
         left_out = (*_unread(cohort, usable), *outcome.left_out)
@@ -146,31 +149,14 @@ def prepared(cohort: Cohort, place: Place, report: Report) -> tuple[Cohort, Coho
     return usable, CohortDataset(usable, None, place.recipe, place.cache, memory_bytes=0)
 
 
-def drawn_split(cohort: Cohort, dataset: CohortDataset, options: ClassifierOptions) -> Split:
+def drawn_split(cohort: Cohort, options: ClassifierOptions) -> Split:
     """Patients into three parts, those with the same pixels together, by the options' shares and seed."""
     shares = (
         1 - options.validation_fraction - options.test_fraction,
         options.validation_fraction,
         options.test_fraction,
     )
-    return split_patients(cohort, shares, options.seed, digests=digests(cohort, dataset))
-
-
-def drawn_folds(cohort: Cohort, dataset: CohortDataset, options: ClassifierOptions) -> tuple[Split, ...]:
-    """The splits of repeated grouped stratified cross-validation."""
-    return cross_validation_splits(
-        cohort,
-        options.folds,
-        options.repeats,
-        options.seed,
-        options.validation_fraction,
-        digests=digests(cohort, dataset),
-    )
-
-
-def digests(cohort: Cohort, dataset: CohortDataset) -> dict[str, frozenset[bytes]]:
-    """Of the slices of every case, to find the same picture under several identifiers."""
-    return {case.case_id: dataset.digests(case) for case in cohort.cases}
+    return split_patients(cohort, shares, options.seed)
 
 
 class SplitTraining:
@@ -391,11 +377,14 @@ def with_evaluation(outcome: TrainingOutcome, seed: int) -> TrainingOutcome:
             scores.append(
                 {"name": name, "auroc": area.value, "low": area.low, "high": area.high, "note": one.reason or area.note}
             )
-    warnings += [flag.text for flag in evaluation.flags] + list(evaluation.leaks)
+    found = [flag.text for flag in evaluation.flags] + list(evaluation.leaks)
+    warnings += found[:MOST_WARNINGS]
+    if len(found) > MOST_WARNINGS:
+        warnings.append(f"{len(found) - MOST_WARNINGS} more doubts about the scores are in the report.")
     try:
         from ..reporting.classification_report import write_report
 
-        files["report"] = Path(write_report(evaluation, outcome.output))
+        files["report"] = write_report(evaluation, outcome.output).html
     except ImportError as error:
         warnings.append(f"The report was not written: {error.name} is not installed.")
     except DicomAnalysisError as error:
