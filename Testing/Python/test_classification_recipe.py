@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -385,6 +386,21 @@ def test_cases_that_are_not_there_are_refused(tmp_path):
             CohortDataset(cohort, cases, SMALL)
     with pytest.raises(IndexError):
         CohortDataset(cohort, None, SMALL)[1]
+
+
+def test_the_documentation_s_examples_run(tmp_path, monkeypatch, capsys):
+    text = (Path(__file__).parents[2] / "Documentation" / "classification-data.md").read_text("utf-8")
+    lines = ["series_uid,finding"]
+    for n in range(1, 9):
+        _series(tmp_path / "series" / str(n), n, 3)
+        lines.append(f"1.2.{n},{'yes' if n % 3 == 0 else 'no'}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(code, "classification-data.md", "exec"), names)
+    assert "(1, 64, 128, 128)" in capsys.readouterr().out
+    assert all(f"`{name}`" in text for name in RECIPES)
 
 
 def test_views_of_several_lengths_end_with_empty_slices():
