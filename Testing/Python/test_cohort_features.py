@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dicom_slices import SERIES_UID, write_slice
 from DicomAnalysisLib.cohort.deidentify import Pseudonyms, read_or_make_key
 from DicomAnalysisLib.cohort.engine.classifying import NetworkFeatures, describe_model
 from DicomAnalysisLib.cohort.engine.driver import run_cohort
@@ -144,6 +145,30 @@ def test_pseudonyms_are_keyed(tmp_path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError):
         read_or_make_key(tmp_path / "folder", tmp_path / "output")
+
+
+def test_images_that_lie_nowhere_are_measured(tmp_path) -> None:
+    stored = np.full((40, 30), 5, np.uint16)
+    stored[8:32, 8:20] = 900
+    (tmp_path / "source").mkdir()
+    for number in (1, 2):
+        write_slice(
+            tmp_path / "source",
+            stored,
+            number,
+            Modality="MG",
+            ImagePositionPatient=None,
+            ImageOrientationPatient=None,
+            SOPClassUID="1.2.840.10008.5.1.4.1.1.1.2",
+            RescaleIntercept=None,
+            RescaleSlope=None,
+        )
+    report = run_cohort(tmp_path / "source", tmp_path / "output", CohortOptions(workers=1))
+    assert report.complete, report.failed
+    table = FeatureStore(tmp_path / "output" / "features").read()
+    assert table.series == (SERIES_UID, f"{SERIES_UID}/stack-2")
+    assert table.tags["modality"] == ("MG", "MG")
+    np.testing.assert_array_equal(table.column("body_mean"), [900, 900])
 
 
 @pytest.fixture(scope="module")

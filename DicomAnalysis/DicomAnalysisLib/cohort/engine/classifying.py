@@ -49,6 +49,8 @@ class Probabilities:
     device : str
     """
 
+    takes_flat = True
+
     def __init__(self, model: str, device: str):
         from ...classification.prediction import load_classifier
 
@@ -58,9 +60,10 @@ class Probabilities:
 
     def rows(self, series: Sequence[Series], _problems: Sequence[Problem]) -> list[Row]:
         """One row for each stack but scouts."""
-        return [row_of(one, name, stack, self._told(volume)) for one, name, stack, volume in volumes_of(series)]
+        return [row_of(one, name, stack, self.measure(volume)) for one, name, stack, volume in volumes_of(series)]
 
-    def _told(self, volume: Volume) -> dict[str, float]:
+    def measure(self, volume: Volume) -> dict[str, float]:
+        """Probabilities of one stack."""
         answers = self._classifier.predict(volume).answers
         values = [probability for answer in answers for probability in answer.probabilities]
         return dict(zip(self.names, values, strict=True))
@@ -81,6 +84,8 @@ class NetworkFeatures:
         If its network has no features to give.
     """
 
+    takes_flat = True
+
     def __init__(self, model: str, device: str):
         from ...classification.architectures import FEATURES
         from ...classification.prediction import read_classifier
@@ -100,9 +105,10 @@ class NetworkFeatures:
 
     def rows(self, series: Sequence[Series], _problems: Sequence[Problem]) -> list[Row]:
         """One row for each stack but scouts."""
-        return [row_of(one, name, stack, self._features(volume)) for one, name, stack, volume in volumes_of(series)]
+        return [row_of(one, name, stack, self.measure(volume)) for one, name, stack, volume in volumes_of(series)]
 
-    def _features(self, volume: Volume) -> dict[str, float]:
+    def measure(self, volume: Volume) -> dict[str, float]:
+        """Features of one stack."""
         import torch
 
         images = np.ascontiguousarray(self._recipe.apply(volume), np.float32)[None, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,10 @@ SEGMENT, CLASSIFY, FEATURES = "segment", "classify", "features"
 TASKS = (SEGMENT, CLASSIFY, FEATURES)
 TRIES = 2
 """A series over which so many workers ended is put aside."""
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
 SMALLEST_MEMORY = 512 * 1024**2
+USUAL_MEMORY = 3 * 1024**3
+"""What a worker may need for a large series; of itself a run has no more workers than get so much."""
 MEMORY_SHARE = 0.8
 
 
@@ -34,7 +38,7 @@ class CohortOptions:
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``, for networks.
     workers : int
-        Processes on this machine; 0: one for each core.
+        Processes on this machine; 0: one for each core, fewer where there is little memory.
     scheduler : str
         Address of a Dask scheduler (``tcp://host:8786``), whose workers are used instead.
     memory_per_worker : int
@@ -83,7 +87,10 @@ class CohortOptions:
     @property
     def processes(self) -> int:
         """How many workers there are on this machine."""
-        return self.workers or os.cpu_count() or 1
+        if self.workers:
+            return self.workers
+        room = int(MEMORY_SHARE * total_memory() / (self.memory_per_worker or USUAL_MEMORY))
+        return max(1, min(os.cpu_count() or 1, room))
 
     @property
     def memory_limit(self) -> int:
@@ -92,11 +99,14 @@ class CohortOptions:
 
 
 def total_memory() -> int:
-    """Bytes of this machine's memory; 8 GB where it does not say."""
+    """Bytes of memory that this machine, or the container, has; 8 GB where it does not say."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        return 8 * 1024**3
+        found = 8 * 1024**3
+    with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
+        found = min(found, int(_CONTAINER.read_text("ascii")))
+    return found
 
 
 def recipe_of(options: CohortOptions, model: Mapping[str, object]) -> str:

@@ -67,10 +67,9 @@ class RunProgress:
     def _line(self, done: int, now: float) -> str:
         rate = (done - self._first) / max(now - self._started, 1e-9)
         left = self._remaining.seconds(now)
-        parts = [
-            f"{done:,} of {self._total:,} series",
-            f"{rate:.1f} a second" if rate >= 1 else f"{rate * 60:.1f} a minute",
-        ]
+        parts = [f"{done:,} of {self._total:,} series"]
+        if done > self._first:
+            parts.append(f"{rate:.1f} a second" if rate >= 1 else f"{rate * 60:.1f} a minute")
         if left is not None:
             parts.append(f"{duration(left)} left")
         if self.memory:

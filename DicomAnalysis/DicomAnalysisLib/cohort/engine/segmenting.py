@@ -24,6 +24,8 @@ class Segments:
     the rows of measurements are made, for images and DICOM objects say whose they are.
     """
 
+    takes_flat = False
+
     def __init__(self, spec: TaskSpec):
         fields = {name: tuple(v) if isinstance(v, list) else v for name, v in spec.segmentation.items()}
         self._options = SegmentationOptions(**fields)

@@ -9,19 +9,21 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from ...dicom.header import RefusedFileError
 from ...dicom.problem import Problem
 from ...dicom.reader import read_stack
 from ...dicom.series import Series, series_from_files
 from ...dicom.stacks import Stack
 from ...errors import DicomAnalysisError, TaskError
+from ...files.names import safe_name
 from ...volume import Volume
 from ..deidentify import Pseudonyms
-from ..features.acquisition import ACQUISITION_TAGS, acquisition_tags
+from ..features.acquisition import ACQUISITION_TAGS, acquisition_tags, tags_of_image
 from ..features.table import FeatureTable
 from ..ledger import DONE, FAILED, SKIPPED, Ending
 from .options import CLASSIFY, FEATURES
@@ -87,9 +89,21 @@ class Row:
 
 
 class Measurement(Protocol):
-    """What one task measures."""
+    """What one task measures.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Columns.
+    takes_flat : bool
+        Whether images that lie nowhere in space (mammography, angiography) can be measured, too, by `measure`.
+    """
 
     names: tuple[str, ...]
+    takes_flat: bool
+
+    def measure(self, volume: Volume) -> Mapping[str, float]:
+        """The columns of one stack."""
 
     def rows(self, series: Sequence[Series], problems: Sequence[Problem]) -> list[Row]:
         """The rows of the series of one item; errors of the family where it cannot be done."""
@@ -138,12 +152,7 @@ class SeriesTask:
         started = time.perf_counter()
         rows: list[Row] = []
         try:
-            series, problems = series_from_files(files)
-            state, reason = (DONE, "") if series else _nothing_to_read(problems)
-            if series:
-                rows = [self._hidden(row) for row in self.measurement.rows(series, problems)]
-                if not rows:
-                    state, reason = SKIPPED, "scout images only"
+            state, reason, rows = self._measure(files)
         except SkippedError as error:
             state, reason = SKIPPED, str(error)
         except DicomAnalysisError as error:
@@ -155,6 +164,18 @@ class SeriesTask:
             state, reason = FAILED, f"an unexpected {type(error).__name__}{_where(error)}; please report it"
         seconds = round(time.perf_counter() - started, 4)
         return Ending(item, state, self._said(reason), {"rows": len(rows), "seconds": seconds}), rows
+
+    def _measure(self, files: Sequence[str]) -> tuple[str, str, list[Row]]:
+        series, problems = series_from_files(files)
+        if series:
+            rows = self.measurement.rows(series, problems)
+        else:
+            rows = flat_rows(files, self.measurement.measure) if self.measurement.takes_flat else []
+            if not rows:
+                return *_nothing_to_read(problems), []
+        if not rows:
+            return SKIPPED, "scout images only", []
+        return DONE, "", [self._hidden(row) for row in rows]
 
     def table(self, rows: Sequence[Row]) -> FeatureTable:
         """Rows as what is stored."""
@@ -188,15 +209,17 @@ class SkippedError(DicomAnalysisError):
 class InterpretableFeatures:
     """Features that people can read, of every stack."""
 
+    takes_flat = True
+
     def __init__(self) -> None:
         from ..features.interpretable import FEATURE_NAMES, interpretable_features
 
         self.names: tuple[str, ...] = FEATURE_NAMES
-        self._measure = interpretable_features
+        self.measure = interpretable_features
 
     def rows(self, series: Sequence[Series], _problems: Sequence[Problem]) -> list[Row]:
         """One row for each stack but scouts."""
-        return [row_of(one, name, stack, self._measure(volume)) for one, name, stack, volume in volumes_of(series)]
+        return [row_of(one, name, stack, self.measure(volume)) for one, name, stack, volume in volumes_of(series)]
 
 
 def volumes_of(series: Sequence[Series]) -> Iterator[tuple[Series, str, Stack, Volume]]:
@@ -221,6 +244,24 @@ def stacks_of(series: Sequence[Series]) -> list[tuple[Series, str, Stack]]:
 def row_of(one: Series, name: str, stack: Stack, values: Mapping[str, float]) -> Row:
     """The row of a stack."""
     return Row(name, one.identity.patient_id, values, acquisition_tags(stack), stack.paths)
+
+
+def flat_rows(files: Sequence[str], measure: Callable[[Volume], Mapping[str, float]]) -> list[Row]:
+    """The rows of images that lie nowhere in space, one for each file; none where there is no such image."""
+    from ...dicom.flat import read_flat
+
+    rows: list[Row] = []
+    for path in files:
+        try:
+            volume = read_flat(path)
+        except RefusedFileError:
+            continue
+        identity = volume.identity
+        base = safe_name(identity.series_uid)
+        name = base if not rows else f"{base}/stack-{len(rows) + 1}"
+        tags = tags_of_image(path, identity.modality, volume.shape, None)
+        rows.append(Row(name, identity.patient_id, measure(volume), tags, (path,)))
+    return rows
 
 
 def _nothing_to_read(problems: Sequence[Problem]) -> tuple[str, str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from ...dicom import tags
 from ...dicom.header import RefusedFileError, read_header
 from ...dicom.stacks import Stack
+from ...volume import StackGeometry
 
 _HEADER: Mapping[str, int] = {
     "modality": tags.MODALITY,
@@ -41,23 +43,23 @@ def acquisition_tags(stack: Stack) -> dict[str, str]:
 
     Ages, dates and names are not among them.
     """
-    geometry = stack.geometry
+    first = stack.slices[0][0]
+    return tags_of_image(first.path, first.facts.identity.modality, stack.shape, stack.geometry)
+
+
+def tags_of_image(
+    path: str, modality: str, shape: tuple[int, int, int], geometry: StackGeometry | None
+) -> dict[str, str]:
+    """The same of one file; without a geometry for an image that lies nowhere in space."""
     found = dict.fromkeys(ACQUISITION_TAGS, "")
-    try:
-        header = read_header(stack.slices[0][0].path, _WANTED, stop_group=0x0018)
-    except RefusedFileError:  # it was read a moment ago: a header that only says less than it should
-        pass
-    else:
+    with suppress(RefusedFileError):  # it was read a moment ago; at worst less is known of it
+        header = read_header(path, _WANTED, stop_group=0x0018)
         found |= {name: " ".join(header.text(tag).split())[:_LONGEST] for name, tag in _HEADER.items()}
-    slices, rows, columns = stack.shape
-    spacing = geometry.spacing_kji
-    found |= {
-        "modality": stack.slices[0][0].facts.identity.modality or found["modality"],
-        "slices": str(slices),
-        "rows": str(rows),
-        "columns": str(columns),
-        "pixel_spacing_mm": f"{spacing[1]:.3g}",
-        "slice_spacing_mm": f"{spacing[0]:.3g}",
-        "tilt_degrees": f"{geometry.tilt_degrees:.1f}",
-    }
+    found["modality"] = modality or found["modality"]
+    found |= dict(zip(("slices", "rows", "columns"), map(str, shape), strict=True))
+    if geometry is not None:
+        spacing = geometry.spacing_kji
+        found["pixel_spacing_mm"] = f"{spacing[1]:.3g}"
+        found["slice_spacing_mm"] = f"{spacing[0]:.3g}"
+        found["tilt_degrees"] = f"{geometry.tilt_degrees:.1f}"
     return found
