@@ -1,0 +1,1 @@
+"""Models of labels on a cohort's features, beside a network's own answers, on the same patients."""
