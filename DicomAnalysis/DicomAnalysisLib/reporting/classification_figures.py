@@ -61,7 +61,10 @@ def calibration_png(score: TargetScore) -> bytes:
     drawn = [("as predicted", score.after)] if same else [("before", score.before), ("after", score.after)]
     for (name, curve), colour, marker in zip(drawn, COLOURS[1::-1][-len(drawn) :], ("s", "o"), strict=False):
         label = f"{name}: error {curve.error:.3f}"
-        axes.plot(curve.said, curve.was, color=colour, marker=marker, markersize=5, linewidth=1.6, label=label)
+        axes.plot(curve.said, curve.was, color=colour, linewidth=1, alpha=0.6)
+        # Few cases make a small mark: a point that says little does not stand out.
+        sizes = 14 + 160 * np.asarray(curve.counts) / max(1, *curve.counts)
+        axes.scatter(curve.said, curve.was, s=sizes, color=colour, marker=marker, alpha=0.85, label=label)
     _unit_square(axes)
     what = {MULTICLASS: "class decided for", MULTILABEL: "all labels together"}.get(score.target.kind, "positive class")
     axes.set(ylabel="share in which it was so", title=f"Calibration, {what}")

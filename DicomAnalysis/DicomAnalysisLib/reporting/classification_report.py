@@ -18,7 +18,6 @@ from ..classification.evaluation.result import (
     SHORTCUT,
     TEST_ONLY,
     UNTESTED,
-    ClassScore,
     Evaluation,
     Factor,
     TargetScore,
@@ -26,7 +25,22 @@ from ..classification.evaluation.result import (
 from ..files.atomic import write_bytes, write_text
 from ..files.measurements import spreadsheet_safe
 from . import classification_figures as pictures
-from .html import GOOD, NOTE, WARNING, Html, details, element, figure, figures, notice, page, paragraph, section, table
+from .html import (
+    GOOD,
+    NOTE,
+    WARNING,
+    Html,
+    details,
+    element,
+    figure,
+    figures,
+    joined,
+    notice,
+    page,
+    paragraph,
+    section,
+    table,
+)
 
 HTML_NAME = "report.html"
 FLAG_WORDS = {
@@ -120,8 +134,8 @@ def _in_words(score: TargetScore) -> str:
     if network.auroc.value is None:
         return f"{name}: {network.auroc.note}. No score can be given."
     majority = next((model for model in score.models[1:] if model.accuracy.value is not None), None)
-    what = "AUROC" if score.target.kind == BINARY else f"mean AUROC over {_estimable(score)} classes"
-    text = f"{name}: on patients it has not seen the network reaches an {what} of {network.auroc.text()}"
+    what = "an AUROC" if score.target.kind == BINARY else f"a mean AUROC over {_estimable(score)}"
+    text = f"{name}: on patients it has not seen the network reaches {what} of {network.auroc.text()}"
     if majority is None:
         return text + "."
     return (
@@ -132,12 +146,16 @@ def _in_words(score: TargetScore) -> str:
 
 def _estimable(score: TargetScore) -> str:
     count = sum(one.estimable for one in score.classes)
-    return str(count) if count == len(score.classes) else f"the {count} estimable of {len(score.classes)}"
+    return (
+        f"{count} classes"
+        if count == len(score.classes)
+        else f"the {count} of {len(score.classes)} classes that are estimable"
+    )
 
 
 def _split_words(evaluation: Evaluation) -> str:
     cases, patients = evaluation.settings["cases"], evaluation.settings["patients"]
-    parts = [f"{part} {cases[part]} cases of {patients[part]} patients" for part in cases if cases[part]]
+    parts = [f"{part.capitalize()}: {cases[part]} cases of {patients[part]} patients" for part in cases if cases[part]]
     seed, resamples = evaluation.settings["seed"], evaluation.settings["resamples"]
     interval = f"In brackets: {evaluation.settings['interval']} ({resamples} resamples, seed {seed})."
     return f"{'; '.join(parts)}. {interval}"
@@ -167,7 +185,7 @@ def _notices(evaluation: Evaluation) -> Iterable[Html]:
 
 def _pixel_words(evaluation: Evaluation) -> str:
     if evaluation.settings.get("pixels_compared"):
-        return ", and no two pictures of different parts have the same pixels."
+        return ", and no test picture that was compared has the pixels of a training picture."
     return ". Pixels were not compared."
 
 
@@ -182,7 +200,7 @@ def _target_section(score: TargetScore, number: int, drawn: Drawn) -> Html:
         element("h3", "Beside what anybody reaches without the network"),
         _models_table(score),
         element("h3", "Class by class"),
-        _classes_table(score),
+        _classes_tables(score),
         paragraph(_threshold_words(score), "faint"),
         shown,
         paragraph(_temperature_words(score), "faint"),
@@ -205,7 +223,7 @@ def _models_table(score: TargetScore) -> Html:
         values = (model.auroc, model.average_precision, model.accuracy, model.balanced_accuracy)
         inside = "" if model.training_auroc.value is None else model.training_auroc.text()
         note = "the model of this report" if not place else model.note
-        rows.append((model.name if place < 2 else f"sees only {model.name}", *(v.text() for v in values), inside, note))
+        rows.append((model.name if place < 2 else f"{model.name} only", *(v.text() for v in values), inside, note))
     caption = f"All on the same test cases{_counts_words(score)}. AUROC in training is cross-validated."
     return table(columns, rows, caption, numbers=range(1, 6), strong=(0,))
 
@@ -217,37 +235,29 @@ def _counts_words(score: TargetScore) -> str:
     return f" ({one.cases} cases; {one.positives} are {one.name})"
 
 
-def _classes_table(score: TargetScore) -> Html:
-    columns = (
-        "class",
-        "positive / negative patients",
-        "prevalence",
-        "AUROC",
-        "average precision",
-        "sensitivity",
-        "specificity",
-        "PPV",
-        "NPV",
-        "threshold",
-        "ECE before → after",
-    )
-    rows = [_class_cells(one) for one in score.classes]
+def _classes_tables(score: TargetScore) -> Html:
+    ranking = ("class", "positive / negative patients", "AUROC", "average precision", "ECE before", "ECE after")
+    deciding = ("class", "prevalence", "threshold", "sensitivity", "specificity", "PPV", "NPV")
+    first, second = [], []
+    for one in score.classes:
+        patients, prevalence = f"{one.positive_patients} / {one.negative_patients}", f"{one.prevalence:.1%}"
+        areas, rates = (one.auroc, one.average_precision), (one.sensitivity, one.specificity, one.ppv, one.npv)
+        errors = ["" if error is None else f"{error:.3f}" for error in (one.error_before, one.error_after)]
+        first.append((one.name, patients, *map(_text, areas), *errors))
+        second.append((one.name, prevalence, f"{one.threshold:.2f}", *map(_text, rates)))
     caption = "PPV and NPV hold for the prevalence of the test part, and not where the disease is rarer or commoner."
-    return table(columns, rows, caption, numbers=range(1, len(columns)))
-
-
-def _class_cells(one: ClassScore) -> tuple[object, ...]:
-    patients = f"{one.positive_patients} / {one.negative_patients}"
-    prevalence = f"{one.prevalence:.1%}"
-    if not one.estimable:
-        return (one.name, patients, prevalence, *["not estimable"] * 6, f"{one.threshold:.2f}", "")
-    values = (one.auroc, one.average_precision, one.sensitivity, one.specificity, one.ppv, one.npv)
-    error = f"{one.error_before:.3f} → {one.error_after:.3f}"
-    return (one.name, patients, prevalence, *map(_text, values), f"{one.threshold:.2f}", error)
+    return joined(
+        [
+            table(ranking, first, "How well the probability ranks patients.", numbers=range(1, len(ranking))),
+            table(deciding, second, f"How well a decision at the threshold does. {caption}", range(1, len(deciding))),
+        ]
+    )
 
 
 def _text(value: Estimate) -> str:
-    return "–" if value.value is None else value.text()
+    if value.value is None:
+        return "not estimable" if value.note.startswith("not estimable") else "–"
+    return value.text()
 
 
 def _threshold_words(score: TargetScore) -> str:

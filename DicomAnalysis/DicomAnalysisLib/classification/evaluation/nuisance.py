@@ -254,11 +254,15 @@ def _blockiness(slices: np.ndarray, tissue: np.ndarray) -> float:
 
 
 def _text(slices: np.ndarray, extent: float) -> dict[str, float]:
-    """Steep jumps in each field of the border, of the median over slices: text is in all of them."""
+    """Share of steep jumps in each field of the border, of the median over slices: text is in all of them.
+
+    Text jumps across columns and down rows alike; the edge of a table does only one of them.
+    """
     picture = np.median(slices, axis=0)
-    steep = np.zeros(picture.shape, bool)
-    steep[:, 1:] |= np.abs(np.diff(picture, axis=1)) > _JUMP * extent
-    steep[1:] |= np.abs(np.diff(picture, axis=0)) > _JUMP * extent
+    across, down = (
+        np.abs(np.diff(picture, axis=axis, prepend=np.take(picture, [0], axis=axis))) > _JUMP * extent
+        for axis in (1, 0)
+    )
     cuts = []
     for size in picture.shape:
         margin = max(1, round(_MARGIN * size))
@@ -266,7 +270,9 @@ def _text(slices: np.ndarray, extent: float) -> dict[str, float]:
     found = {}
     for zone, (row, column) in ZONES.items():
         field = (cuts[0][row], cuts[1][column])
-        found[f"text_{zone}"] = float(steep[field].mean()) if steep[field].size else float("nan")
+        found[f"text_{zone}"] = (
+            float(min(across[field].mean(), down[field].mean())) if picture[field].size else float("nan")
+        )
     return found
 
 

@@ -261,4 +261,5 @@ def _curves(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """ROC and precision-recall curves, each (2, points)."""
     hits, alarms = (values[0] for values in Ranking(truth, score).curves(np.ones((1, len(truth)))))
     roc = np.stack([np.append(0, alarms / alarms[-1]), np.append(0, hits / hits[-1])])
-    return roc, np.stack([hits / hits[-1], hits / (hits + alarms)])
+    whole = int(np.argmax(hits == hits[-1])) + 1  # beyond full recall precision only falls
+    return roc, np.stack([hits / hits[-1], hits / (hits + alarms)])[:, :whole]
