@@ -277,10 +277,8 @@ def test_pixels_are_the_same_under_other_names_and_types():
 def _series(folder, seed: int, count: int = 6) -> tuple[str, ...]:
     folder.mkdir(parents=True)
     body = _chest(seed, (count, 60, 70)).voxels
-    return tuple(
-        str(write_slice(folder, body[k], k, SeriesInstanceUID=f"1.2.{seed}", PatientID=f"P{seed}"))
-        for k in range(count)
-    )
+    stated = {"SeriesInstanceUID": f"1.2.{seed}", "StudyInstanceUID": f"1.3.{seed}", "PatientID": f"P{seed}"}
+    return tuple(str(write_slice(folder, body[k], k, **stated)) for k in range(count))
 
 
 def _cohort(tmp_path, count: int = 3) -> Cohort:

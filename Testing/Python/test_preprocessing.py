@@ -119,6 +119,11 @@ def test_body_holds_its_cavities_and_not_the_table():
     assert not body_mask(np.full((3, 8, 8), -1000), (5.0, 2.0, 2.0)).any()
 
 
+def test_a_stack_of_few_thin_slices_keeps_its_body():
+    mask = body_mask(_body()[:3], (0.5, 2.0, 2.0))
+    assert mask[:, 28, 32].all() and not mask[:, 49:].any()
+
+
 def test_foreground_keeps_dark_tissue():
     image = np.random.default_rng(0).normal(10, 3, (4, 40, 40)).astype(np.float32)
     image[:, 8:32, 8:20] += 300
