@@ -256,9 +256,9 @@ class AgreementPanel(PagePanel):
         self._titles = titles
         chosen = suggested(rows)
         self._filling = True
-        for place, (selector, wanted) in enumerate(zip(self._selectors(), chosen, strict=True)):
+        offered = (NO_COLUMN, *titles)
+        for selector, wanted in zip(self._selectors(), chosen, strict=True):
             before = selector.currentText
-            offered = (NO_COLUMN, *titles) if place == 0 else titles
             selector.clear()
             for title in offered:
                 selector.addItem(title)

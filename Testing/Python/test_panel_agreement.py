@@ -91,7 +91,7 @@ class TestTable:
 
     def test_an_error_is_told(self, page):
         page.parameters.agreementTable = make_table(page.scene, 5)
-        page.ui.agreementColumn2Selector.currentIndex = 3
+        page.ui.agreementColumn2Selector.currentIndex = 1
         page.ui.agreementButton.click()
         assert "Only 0 pairs" in page.tasks.message
         page.ui.agreementColumn2Selector.currentIndex = page.ui.agreementColumn1Selector.currentIndex
@@ -199,6 +199,7 @@ def test_picture(page, tmp_path, width):
     )
     panel.update()
     window = page.panel.parent.qobject
+    window.layout().setContentsMargins(0, 0, 0, 0)
     window.resize(width, 1300)
     window.show()
     for _ in range(3):

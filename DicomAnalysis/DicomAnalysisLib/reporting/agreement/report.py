@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
-from html import escape
 from pathlib import Path
 
-from .analysis import Agreement
+from ..html import GOOD, NOTE, WARNING, Html, details, element, figure, figures, notice, page, paragraph, table
+from .analysis import Agreement, Outlier
 from .document import number, rows_of, text_of, verdict_text
-from .estimate import INTERVALS
+from .estimate import INTERVALS, Estimate
 from .plots import bland_altman_png, scatter_png, segments_png
 from .segment_study import METRICS, SegmentStudy, describe, outliers
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; border-bottom: 1px solid #ccc; }
-table { border-collapse: collapse; margin: .8rem 0; } th, td { padding: .25rem .7rem; text-align: left;
-border-bottom: 1px solid #ddd; vertical-align: top; } td { overflow-wrap: anywhere; }
-th { background: #f3f5f7; }
-td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-td.r { color: #555; } img { max-width: 100%; }
-.plots { display: flex; gap: 1rem; align-items: flex-start; } .plots img { min-width: 0; }
-.plots img:first-child { width: 62%; } .plots img:last-child { width: 37%; }
-.verdict { padding: .6rem 1rem; border-left: 5px solid #888; background: #f3f5f7; }
-.within { border-color: #2a9d5c; } .outside { border-color: #c2402e; } .inconclusive { border-color: #d9a400; }
-.muted { color: #555; font-size: .9em; } details { margin: .5rem 0; }
-@media print { body { max-width: none; margin: 0; } h2 { break-after: avoid; } tr, img { break-inside: avoid; } }
-"""
 MOST_LISTED = 200
 SOURCES = (
     "Bland JM, Altman DG. Lancet 1986;1:307–310, and Stat Methods Med Res 1999;8:135–160 (limits of agreement).",
@@ -52,71 +36,70 @@ def report_html(
     version : str
         Of the program.
     """
-    parts = [f"<h1>{escape(title)}</h1>", _intro(agreements, study)]
+    parts = [_intro(agreements, study)]
     if study is not None:
         parts += _overlap(study)
     for one in agreements:
         parts += _quantity(one)
     parts += _left_out(agreements, study)
-    parts += ["<h2>How it was computed</h2>", *_methods(agreements, study)]
-    made = f" {version}" if version else ""
-    parts.append(f'<p class="muted">Made by DicomAnalysis{escape(made)}. For research; not a medical device.</p>')
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
-    body = "\n".join(parts)
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+    parts += [element("h2", "How it was computed"), *_methods(agreements, study)]
+    made = f"Made by DicomAnalysis {version}".rstrip()
+    parts.append(paragraph(f"{made}. For research; not a medical device.", "faint"))
+    return page(title, parts)
 
 
-def _intro(agreements: Sequence[Agreement], study: SegmentStudy | None) -> str:
+def _intro(agreements: Sequence[Agreement], study: SegmentStudy | None) -> Html:
     names = study.names if study is not None else agreements[0].paired.names
-    text = f"<b>{escape(names[0])}</b> against <b>{escape(names[1])}</b>. Differences are the first minus the second."
+    text = f"{names[0]} against {names[1]}. Differences are the first minus the second."
     if study is not None:
         pairs = len({(row.identifier, row.repeat) for row in study.rows})
         text += f" {pairs} pairs of segmentations."
-    return f"<p>{text}</p>"
+    return paragraph(text, "lead")
 
 
-def _quantity(agreement: Agreement) -> list[str]:
+def _quantity(agreement: Agreement) -> list[Html]:
     paired = agreement.paired
     quantity = paired.quantity or "Measurements"
     name = quantity[:1].upper() + quantity[1:] + (f" ({paired.unit})" if paired.unit else "")
-    parts = [f"<h2>{escape(name)}: {len(paired.pairs)} pairs</h2>"]
-    verdict = verdict_text(agreement)
-    if verdict:
-        parts.append(f'<p class="verdict {agreement.verdict}">{escape(verdict)}</p>')
+    parts = [element("h2", f"{name}: {len(paired.pairs)} pairs")]
+    if agreement.verdict:
+        kind, title = {
+            "within": (GOOD, "Within the acceptable difference"),
+            "outside": (WARNING, "Beyond the acceptable difference"),
+            "inconclusive": (NOTE, "Not decided"),
+        }[agreement.verdict]
+        parts.append(notice(kind, title, [verdict_text(agreement)]))
     difference = "Ratio" if agreement.options.log else "Difference"
     alt = f"Bland-Altman plot. {difference} over mean: bias {text_of(agreement.shown(agreement.limits.bias))}."
-    parts += [
-        '<div class="plots">',
-        _picture(bland_altman_png(agreement), alt),
-        _picture(scatter_png(agreement), f"{paired.names[0]} over {paired.names[1]} with the line of identity."),
-        "</div>",
-    ]
-    parts += [f"<p>Please note: {escape(note)}</p>" for note in agreement.notes]
+    other = f"{paired.names[0]} over {paired.names[1]} with the line of identity."
+    parts.append(
+        figures([figure(bland_altman_png(agreement), alt, width=680), figure(scatter_png(agreement), other, width=380)])
+    )
+    if agreement.notes:
+        parts.append(notice(NOTE, "Please note", agreement.notes))
     level = f"{100 * agreement.options.confidence:g} % interval"
-    rows = [(label, *_cells(one), unit) for label, one, unit in rows_of(agreement)]
-    parts += _table(("", "Value", level, "Unit or remark"), rows, numbers=(1, 2))
-    parts.append(f'<p class="muted">Intervals of the limits: {escape(INTERVALS[agreement.limits.method])}.</p>')
+    known = [(label, *_cells(one), unit) for label, one, unit in rows_of(agreement) if one.is_known]
+    parts.append(table(("", "Value", level, "Unit or remark"), known, numbers=(1, 2)))
+    unknown = [f"{label}: {one.reason}." for label, one, _unit in rows_of(agreement) if not one.is_known]
+    parts += [paragraph(line, "faint") for line in unknown]
+    parts.append(paragraph(f"Intervals of the limits: {INTERVALS[agreement.limits.method]}.", "faint"))
     parts += _sample_sizes(agreement)
     if agreement.outliers:
         expected = 100 * (1 - agreement.options.coverage)
-        parts.append(
-            f"<h3>Outside the limits: {len(agreement.outliers)} of {len(paired.pairs)}</h3>"
-            f'<p class="muted">About {expected:g} % are expected there.</p>'
-        )
-        parts += _outliers(
-            agreement.outliers, "Ratio" if agreement.options.log else f"Difference ({paired.unit or '1'})"
-        )
+        parts += [
+            element("h3", f"Outside the limits: {len(agreement.outliers)} of {len(paired.pairs)}"),
+            paragraph(f"About {expected:.3g} % are expected there.", "faint"),
+            _outliers(agreement.outliers, "Ratio" if agreement.options.log else f"Difference ({paired.unit or '1'})"),
+        ]
     return parts
 
 
-def _cells(one: object) -> tuple[str, str]:
-    if one.value is None:
-        return one.reason, ""
+def _cells(one: Estimate) -> tuple[str, str]:
     interval = one.reason if one.low is None else f"{number(one.low)} to {number(one.high)}"
     return number(one.value), interval
 
 
-def _sample_sizes(agreement: Agreement) -> list[str]:
+def _sample_sizes(agreement: Agreement) -> list[Html]:
     if not agreement.sample_sizes:
         return []
     log = agreement.options.log
@@ -127,11 +110,15 @@ def _sample_sizes(agreement: Agreement) -> list[str]:
         pairs = "more than a million" if count is None else f"{count}"
         rows.append((f"{shown} (wanted)" if wanted and place == 0 else shown, pairs))
     text = "Pairs that a study needs for limits of agreement known to within, at the SD of the differences found here:"
-    return [f"<h3>Sample size</h3><p>{text}</p>", *_table(("Half-width of the interval", "Pairs"), rows, numbers=(1,))]
+    titles = ("Half-width of the interval", "Pairs")
+    return [element("h3", "Sample size"), paragraph(text), table(titles, rows, numbers=(1,))]
 
 
-def _overlap(study: SegmentStudy) -> list[str]:
-    parts = ["<h2>Overlap and distances</h2>", _picture(segments_png(study), "Metrics of every pair by segment.")]
+def _overlap(study: SegmentStudy) -> list[Html]:
+    picture = figure(
+        segments_png(study), "Dice, Hausdorff 95 and surface distance of every pair by segment.", width=900
+    )
+    parts = [element("h2", "Overlap and distances"), picture]
     rows = []
     for segment in study.segments:
         for metric, label in METRICS.items():
@@ -143,44 +130,32 @@ def _overlap(study: SegmentStudy) -> list[str]:
             ]
             rows.append((segment, label, told["count"], told["undefined"] or "", *numbers, *spans))
     titles = ("Segment", "Metric", "Pairs", "Not defined", "Median", "Mean", "SD", "Quartiles", "Range")
-    parts += _table(titles, rows, numbers=range(2, 9))
-    odd = [row for row in study.rows if row.remark]
+    parts.append(table(titles, rows, numbers=range(2, 9)))
+    odd = [(row.identifier, row.segment, row.remark) for row in study.rows if row.remark]
     if odd:
-        rows = [(row.identifier, row.segment, row.remark) for row in odd[:MOST_LISTED]]
-        more = "" if len(odd) <= MOST_LISTED else f" (the first {MOST_LISTED})"
-        parts += [
-            f"<details open><summary>Comparisons with a remark: {len(odd)}{more}</summary>",
-            *_table(("Identifier", "Segment", "Remark"), rows),
-            "</details>",
-        ]
+        more = "" if len(odd) <= MOST_LISTED else f" (the first {MOST_LISTED} are shown)"
+        rows = table(("Identifier", "Segment", "Remark"), odd[:MOST_LISTED])
+        parts.append(details(f"Comparisons with a remark: {len(odd)}{more}", rows))
     for segment in study.segments:
         found = outliers(study, segment)
         if found:
-            parts.append(f"<h3>{escape(segment)}: look at these first</h3>")
-            parts += _outliers(found, "Volume difference (ml)")
+            parts += [element("h3", f"{segment}: look at these first"), _outliers(found, "Volume difference (ml)")]
     return parts
 
 
-def _outliers(found: Iterable[object], title: str) -> list[str]:
+def _outliers(found: Iterable[Outlier], title: str) -> Html:
     rows = []
     for one in found:
         series = one.series_uid if one.series_uid != one.identifier else ""
-        rows.append(
-            (
-                one.identifier,
-                number(one.difference),
-                one.reason,
-                series,
-                " · ".join("/".join(Path(file).parts[-2:]) for file in one.files),
-            )
-        )
+        # The last folder and the name: a report is passed on, and the whole path is nobody's business.
+        files = " · ".join("/".join(Path(file).parts[-2:]) for file in one.files)
+        rows.append((one.identifier, number(one.difference), one.reason, series, files))
     used = [place for place in range(5) if place < 3 or any(row[place] for row in rows)]
     titles = ("Identifier", title, "Why", "Series Instance UID", "Files")
-    chosen = [[row[place] for place in used] for row in rows]
-    return _table([titles[place] for place in used], chosen, numbers=(1,))
+    return table([titles[place] for place in used], [[row[place] for place in used] for row in rows], numbers=(1,))
 
 
-def _left_out(agreements: Sequence[Agreement], study: SegmentStudy | None) -> list[str]:
+def _left_out(agreements: Sequence[Agreement], study: SegmentStudy | None) -> list[Html]:
     source = study if study is not None else agreements[0].paired
     lists = [
         (f"Only in {source.names[0]}", source.unmatched_first),
@@ -190,13 +165,12 @@ def _left_out(agreements: Sequence[Agreement], study: SegmentStudy | None) -> li
     parts = []
     for title, lines in lists:
         if lines:
-            items = "".join(f"<li>{escape(line)}</li>" for line in lines[:MOST_LISTED])
-            more = f"<li>and {len(lines) - MOST_LISTED} more</li>" if len(lines) > MOST_LISTED else ""
-            parts.append(f"<h3>{escape(title)}: {len(lines)}</h3><ul>{items}{more}</ul>")
-    return ["<h2>Not compared</h2>", *parts] if parts else []
+            more = [f"and {len(lines) - MOST_LISTED} more"] if len(lines) > MOST_LISTED else []
+            parts.append(notice(WARNING, f"{title}: {len(lines)}", [*lines[:MOST_LISTED], *more]))
+    return [element("h2", "Not compared"), *parts] if parts else []
 
 
-def _methods(agreements: Sequence[Agreement], study: SegmentStudy | None) -> list[str]:
+def _methods(agreements: Sequence[Agreement], study: SegmentStudy | None) -> list[Html]:
     lines = []
     if study is not None:
         lines.append(
@@ -211,26 +185,4 @@ def _methods(agreements: Sequence[Agreement], study: SegmentStudy | None) -> lis
             "Repeatability coefficient: 1.96·√2·within-subject SD. Reproducibility coefficient: the same with the two "
             "sets taken as repeats. Their intervals are by the chi-squared distribution."
         )
-    return [*(f"<p>{escape(line)}</p>" for line in lines), *(f'<p class="muted">{escape(one)}</p>' for one in SOURCES)]
-
-
-def _table(titles: Sequence[str], rows: Iterable[Sequence[object]], numbers: Iterable[int] = ()) -> list[str]:
-    numbers = set(numbers)
-    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
-    parts = [f"<table><thead><tr>{head}</tr></thead><tbody>"]
-    for row in rows:
-        cells = (
-            f"<td{' class=n' if place in numbers else ''}>{escape(str(cell))}</td>" for place, cell in enumerate(row)
-        )
-        parts.append(f"<tr>{''.join(cells)}</tr>")
-    return [*parts, "</tbody></table>"]
-
-
-def _class(is_number: bool, text: str) -> str:
-    """Numbers stand to the right; a reason in place of one is text."""
-    return "" if not is_number else " class=r" if text[:1].isalpha() and len(text) > 30 else " class=n"
-
-
-def _picture(png: bytes, alt: str) -> str:
-    data = base64.b64encode(png).decode("ascii")
-    return f'<img alt="{escape(alt, quote=True)}" src="data:image/png;base64,{data}">'
+    return [*(paragraph(line) for line in lines), *(paragraph(one, "faint") for one in SOURCES)]
