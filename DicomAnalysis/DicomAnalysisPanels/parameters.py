@@ -175,15 +175,13 @@ class DicomAnalysisParameterNode:
     trainEpochs: Annotated[int, WithinRange(1, 1000)] = 40  # noqa: N815
     trainOutput: str = ""  # noqa: N815
     classifyVolume: vtkMRMLScalarVolumeNode  # noqa: N815
-    classifyShipped: str = ""  # noqa: N815 (name of a shipped model; empty: the one in the folder)
-    classifyFolder: str = ""  # noqa: N815
+    classifyModel: str = ""  # noqa: N815 (a folder, or the name of a model that is shipped)
     classifyExplain: bool = True  # noqa: N815
     classifyOutput: str = ""  # noqa: N815
     classifierSource: TrainSource = TrainSource.CHECKED  # noqa: N815
     classifierFolder: str = ""  # noqa: N815
     classifierTable: vtkMRMLTableNode  # noqa: N815
     classifierLabels: str = ""  # noqa: N815
-    classifierColumn: str = ""  # noqa: N815 (empty: the first one)
     classifierNetwork: ClassifierNetwork = ClassifierNetwork.DENSENET  # noqa: N815
     classifierSize: TrainSize = TrainSize.SMALL  # noqa: N815
     classifierEpochs: Annotated[int, WithinRange(1, 1000)] = 30  # noqa: N815

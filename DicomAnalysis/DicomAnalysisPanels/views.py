@@ -71,3 +71,15 @@ def is_in_3d(segmentation_node: slicer.vtkMRMLSegmentationNode) -> bool:
     """Whether a segmentation has surfaces."""
     name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
     return segmentation_node.GetSegmentation().ContainsRepresentation(name)
+
+
+def show_overlay(volume_node: slicer.vtkMRMLScalarVolumeNode, overlay_node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Put an overlay in front of a volume in the slice views, half transparent."""
+    from DicomAnalysisLib.mrml.classification import OPACITY
+
+    slicer.util.setSliceViewerLayers(background=volume_node, foreground=overlay_node, foregroundOpacity=OPACITY)
+
+
+def hide_overlay() -> None:
+    """Take away what is in front of volumes in the slice views."""
+    slicer.util.setSliceViewerLayers(foreground=None)

@@ -36,7 +36,7 @@ class TestPages:
     def test_every_page_has_its_tab(self, opened):
         tabs = opened.ui.pageTabs
         titles = [tabs.tabText(index) for index in range(tabs.count)]
-        assert titles == ["Segment", "DICOM database", "Train", "Settings and log"]
+        assert titles == ["Segment", "DICOM database", "Train", "Classify", "Agreement", "Settings and log"]
 
     def test_a_page_without_its_library_part_is_not_shown(self, slicer_app):
         from DicomAnalysisPanels import PAGES, Page, Pages
@@ -58,9 +58,9 @@ class TestPages:
         from DicomAnalysisPanels import PAGES
         from DicomAnalysisPanels.pages import PagePanel
 
-        for page in PAGES:
-            module, name = page.panel.split(":")
-            assert (MODULE / "Resources" / "UI" / page.ui).is_file()
+        for ui, panel in [part for page in PAGES for part in ((page.ui, page.panel), *page.parts)]:
+            module, name = panel.split(":")
+            assert (MODULE / "Resources" / "UI" / ui).is_file()
             assert issubclass(getattr(importlib.import_module(f"DicomAnalysisPanels.{module}"), name), PagePanel)
 
 
@@ -75,7 +75,8 @@ class TestChoices:
         """Both ways, for every bound widget."""
         widget = next(one for one in vars(opened.ui).values() if one.property("SlicerParameterName") == name)
         before = getattr(opened.parameters, name)
-        other = _other_value(opened, before)
+        kind = type(opened.parameters).__annotations__[name]
+        other = opened.scene.AddNewNodeByClass(kind.__name__, "one") if before is None else _other_value(opened, before)
         setattr(opened.parameters, name, other)
         assert _shown(widget, other) == other
         _operate(widget, before)

@@ -19,7 +19,7 @@ slicer_app = pytest.fixture(run_application)
 opened = pytest.fixture(open_panel)
 
 WIDTHS = (400, 430, 640)
-PAGES = ("segment", "database", "train", "settings")
+PAGES = ("segment", "database", "train", "classify", "agreement", "settings")
 LONG = "a name that goes on and on, as they do in some hospitals, until nothing else is left of the line"
 
 
@@ -97,9 +97,19 @@ def test_nothing_is_cut(full, tmp_path, page, width):
             assert box.width() >= box.sizeHint().width(), box.text()
 
 
-def test_tabs_are_read_in_full(opened):
-    tabs = opened.ui.pageTabs.qobject
+def test_names_of_pages_are_read_in_full(opened):
+    """There are more pages than tabs fit: they are chosen from a list, which shows every name in full."""
+    selector, tabs = opened.ui.pageSelector.qobject, opened.ui.pageTabs.qobject
     opened.panel.parent.qobject.resize(WIDTHS[0], 800)
     opened.panel.parent.qobject.show()
     opened.app.processEvents()
-    assert tabs.tabBar().sizeHint().width() <= tabs.width()
+    assert [selector.itemText(index) for index in range(selector.count())] == [
+        tabs.tabText(index) for index in range(tabs.count())
+    ]
+    assert selector.sizeHint().width() <= selector.width()
+    assert not tabs.tabBar().isVisible()
+    for index in range(selector.count()):
+        selector.setCurrentIndex(index)
+        assert tabs.currentIndex() == index
+    tabs.setCurrentIndex(0)
+    assert selector.currentIndex() == 0

@@ -176,7 +176,7 @@ class TestBesideSlicer:
         assert beside.ui.messageLabel.text.startswith("Segment headrest and metal: ")
         assert not nodes(beside.scene, "vtkMRMLSegmentationNode")
         beside.ui.showLogButton.click()
-        assert beside.ui.pageTabs.currentIndex == 3
+        assert beside.ui.pageSelector.currentText == "Settings and log"
         assert beside.ui.messageLabel.text in beside.ui.logTextEdit.plainText
 
     def test_a_volume_that_was_removed_gets_no_result(self, beside):

@@ -17,7 +17,7 @@ slicer_app = pytest.fixture(run_application)
 @pytest.fixture
 def page(slicer_app):
     opened = open_panel(slicer_app)
-    opened.ui.pageTabs.currentIndex = 3
+    opened.panel.pages.show("SettingsPanel")
     return opened
 
 

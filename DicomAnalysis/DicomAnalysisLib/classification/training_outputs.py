@@ -22,6 +22,7 @@ from ..networks import checkpoint, curves, history
 from .cases import LeftOutCase
 from .cohort import Cohort, Split
 from .options import ClassifierOptions
+from .training_request import NAME as REQUEST
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -55,7 +56,7 @@ def prepare(output: Path, cohort: Cohort, options: ClassifierOptions, resume: bo
     if output.exists() and not output.is_dir():
         msg = f"{output} is a file. Choose a folder for the training."
         raise UsageError(msg)
-    held = sorted(p.name for p in output.iterdir() if p.name not in (LOCK,)) if output.is_dir() else []
+    held = sorted(p.name for p in output.iterdir() if p.name not in (LOCK, REQUEST)) if output.is_dir() else []
     if not held:
         return False
     document = _read_options(output)

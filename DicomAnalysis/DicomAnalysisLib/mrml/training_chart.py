@@ -12,16 +12,17 @@ from .curves import CurveNodes, fill_table
 TRAINING = "DicomAnalysis.Training"
 """Attribute of the nodes: the folder of the training that they show."""
 
-_EPOCH, _SCORE = "Epoch", "Mean Dice"
-_LINES = (
+_EPOCH, DICE = "Epoch", "Dice"
+_LOSSES = (
     ("Training loss", "training_loss", (0.12, 0.47, 0.71)),
     ("Validation loss", "validation_loss", (1.0, 0.5, 0.05)),
-    (_SCORE, "score", (0.0, 0.0, 0.0)),
 )
 
 
-def training_curves(scene: slicer.vtkMRMLScene, folder: str, history: Sequence[Mapping[str, object]]) -> CurveNodes:
-    """Show the epochs of a training: losses and mean Dice.
+def training_curves(
+    scene: slicer.vtkMRMLScene, folder: str, history: Sequence[Mapping[str, object]], measure: str = DICE
+) -> CurveNodes:
+    """Show the epochs of a training: losses and the mean score.
 
     Nodes of an earlier call for the same folder are updated, so that a chart on screen grows.
 
@@ -32,28 +33,31 @@ def training_curves(scene: slicer.vtkMRMLScene, folder: str, history: Sequence[M
         Of the training: what tells it from others.
     history : sequence of mapping
         ``epoch``, ``training_loss``, ``validation_loss`` and ``score`` of each epoch.
+    measure : str
+        What the score is: ``Dice`` of segments, ``AUROC`` of classes.
 
     Returns
     -------
     CurveNodes
-        The series node is that of the mean Dice.
+        The series node is that of the score.
     """
-    folder = str(folder)
+    folder, score = str(folder), f"Mean {measure}"
+    lines = (*_LOSSES, (score, "score", (0.0, 0.0, 0.0)))
     table = _node(scene, "vtkMRMLTableNode", folder, "Training")
     columns = [(_EPOCH, vtk.vtkIntArray, "", [record["epoch"] for record in history])]
-    columns += [(title, vtk.vtkDoubleArray, "", [one[key] for one in history]) for title, key, _colour in _LINES]
+    columns += [(title, vtk.vtkDoubleArray, "", [one[key] for one in history]) for title, key, _colour in lines]
     fill_table(table, columns)
     chart = _node(scene, "vtkMRMLPlotChartNode", folder, "Training chart")
-    for title, _key, colour in _LINES:
+    for title, _key, colour in lines:
         series = _node(scene, "vtkMRMLPlotSeriesNode", folder, title)
         if series.GetTableNode() is not table:
             _draw(series, table, title, colour)
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
     chart.SetTitle("Training")
     chart.SetXAxisTitle("epoch")
-    chart.SetYAxisTitle("loss, and Dice of the validation patients")
+    chart.SetYAxisTitle(f"loss, and {measure} of the validation patients")
     chart.SetLegendVisibility(True)
-    return CurveNodes(chart, _node(scene, "vtkMRMLPlotSeriesNode", folder, _SCORE), table)
+    return CurveNodes(chart, _node(scene, "vtkMRMLPlotSeriesNode", folder, score), table)
 
 
 def _draw(

@@ -23,13 +23,13 @@ class UndoPoint:
     Parameters
     ----------
     scene : vtkMRMLScene
-    before : NodeResults
+    before : NodeResults, or nodes
         What the run may change.
     """
 
-    def __init__(self, scene: slicer.vtkMRMLScene, before: NodeResults):
+    def __init__(self, scene: slicer.vtkMRMLScene, before: NodeResults | Iterable[slicer.vtkMRMLNode | None]):
         self._scene = scene
-        self._kept = [_Kept(node) for node in before[:3] if node is not None]
+        self._kept = [_Kept(node) for node in before if isinstance(node, slicer.vtkMRMLNode)]
         self._made: list[str] = []
 
     def note(self, made: Iterable[slicer.vtkMRMLNode | None]) -> None:

@@ -197,6 +197,10 @@ class FileDialog:
         return cls.chosen
 
     @classmethod
+    def getOpenFileName(cls, _parent, _caption, _folder, _filter):  # noqa: N802
+        return cls.chosen
+
+    @classmethod
     def getSaveFileName(cls, _parent, _caption, _name, _filter):  # noqa: N802
         return cls.chosen  # PythonQt gives the name alone
 
