@@ -179,6 +179,7 @@ class AgreementPanel(PagePanel):
         is_table, is_folders = source is AgreementSource.TABLE, source is AgreementSource.FOLDERS
         for widget in (ui.agreementTableLabel, ui.agreementTableSelector):
             widget.visible = is_table
+        ui.agreementFirstLabel.text = _("First folder:") if is_folders else _("CSV file:")
         for widget in (ui.agreementFirstLabel, ui.agreementFirstLineEdit, ui.agreementFirstButton):
             widget.visible = not is_table
         for widget in (ui.agreementSecondLabel, ui.agreementSecondLineEdit, ui.agreementSecondButton):
@@ -211,8 +212,7 @@ class AgreementPanel(PagePanel):
         why = _("Select a case in the list.") if one is None else ""
         why = why or ("" if one.series_uid else _("The series of this case is not known."))
         enable(ui.agreementLoadButton, _("Load the series of the selected case from the DICOM database."), busy or why)
-        for widget in (ui.agreementOutliersLabel, ui.agreementOutliersTable, ui.agreementLoadButton):
-            widget.visible = bool(self._outliers)
+        ui.agreementOutliersWidget.visible = bool(self._outliers)
 
     def _came_out(self, nodes: Any) -> None:
         self._nodes = nodes
