@@ -36,7 +36,7 @@ SLICER = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "DICOMLib", "MRMLCorePytho
 FLOORS = (
     ("errors", "logs", "volume", "segments", "dependencies", "files.atomic", "files.json_text"),
     ("dicom", "preprocessing", "phantom", "networks"),
-    ("segmentation",),
+    ("segmentation", "classification"),
     ("reporting", "files", "mrml", "dicomweb"),
     ("cohort",),
     ("batch",),
