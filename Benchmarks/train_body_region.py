@@ -1,9 +1,9 @@
 """Train the body-region network on the open series, score it on patients held out, and ship it.
 
-    python Benchmarks/train_body_region.py --data ../shared/data [--score] [--ship]
+    python Benchmarks/train_body_region.py --data ../shared/data --score [--ship]
 
-`--score` leaves each patient out once (minutes on one core), `--ship` trains on all of them and writes the model that
-comes with the program. The table below says which slices show what: it was made by looking at them.
+`--score` leaves each patient out once (minutes on one core), `--ship` then trains on all of them and writes the model
+that comes with the program. The table below says which slices show what: it was made by looking at them.
 """
 
 from __future__ import annotations
@@ -160,24 +160,34 @@ def _volumes(path: Path, unread: list[str]) -> Iterator:
             yield volume
 
 
-def leave_one_patient_out(examples: RegionExamples, pool: RegionPool, fit: RegionFit) -> np.ndarray:
+def left_out_together(examples: RegionExamples, at_once: int) -> list[list[str]]:
+    """Patients that one network does not see: each alone, or, of regions that many show, several at once."""
+    patients = sorted(set(examples.patients) - NOT_SCORED)
+    shown = {one: set(examples.patients[examples.regions == one]) for one in set(examples.regions.tolist())}
+    rare = {patient for known in shown.values() if len(known) <= 5 for patient in known}
+    common = [patient for patient in patients if patient not in rare]
+    steps = -(-len(common) // at_once)
+    return [[patient] for patient in patients if patient in rare] + [common[n::steps] for n in range(steps)]
+
+
+def held_out_outputs(examples: RegionExamples, pool: RegionPool, fit: RegionFit, at_once: int) -> np.ndarray:
     """Outputs (before softmax) for every slice, by a network that has not seen its patient."""
     import torch
 
     outputs = np.full((len(examples.regions), len(REGIONS)), np.nan)
-    for patient in sorted(set(examples.patients) - NOT_SCORED):
-        held = examples.patients == patient
+    for patients in left_out_together(examples, at_once):
+        held = np.isin(examples.patients, patients)
         start = time.perf_counter()
-        network = fit_regions(pool, fit, without=patient)
+        network = fit_regions(pool, fit, without=patients)
         with torch.inference_mode():
             images = torch.from_numpy(channels(examples.cells[held].astype(np.float32)))
             outputs[held] = torch.cat([network(part) for part in images.split(32)]).numpy()
         right = (outputs[held].argmax(1) == examples.regions[held]).mean()
-        print(f"{patient}: {right:.3f} of {held.sum()} slices, {time.perf_counter() - start:.0f} s", flush=True)
+        print(f"{', '.join(patients)}: {right:.3f} of {held.sum()}, {time.perf_counter() - start:.0f} s", flush=True)
     return outputs
 
 
-def table(examples: RegionExamples, outputs: np.ndarray) -> tuple[list[Score], float, dict[str, object]]:
+def table(examples: RegionExamples, outputs: np.ndarray, at_once: int) -> tuple[list[Score], float, dict[str, object]]:
     """Scores with intervals over patients, the temperature, and numbers for the documentation."""
     scored = ~np.isnan(outputs).any(axis=1)
     outputs, held = outputs[scored], examples.of(scored)
@@ -196,17 +206,19 @@ def table(examples: RegionExamples, outputs: np.ndarray) -> tuple[list[Score], f
         }
         for region in sorted(set(held.regions))
     }
+    several = f"; up to {at_once} at once where a region has more than five" if at_once > 1 else ""
+    how = f"each patient left out once{several}"
     scores = []
     for name, which in (("slices right, mean over patients and regions", 1), ("parts of a series right", 0)):
         values = [(patient, region, float(per_series[patient, region][which])) for patient, region in series]
         majority = max(np.bincount([region for _, region, _ in values])) / len(values)
         value, low, high = _interval([(patient, value) for patient, _, value in values])
-        data = f"each patient left out ({len(set(held.patients))} patients, {len(series)} parts, {len(right)} slices)"
+        data = f"{how} ({len(set(held.patients))} patients, {len(series)} parts, {len(right)} slices)"
         scores.append(Score(name, data, value, low, high, 0.95, {"always chest": round(float(majority), 4)}))
     for region in sorted(set(held.regions)):
         values = [(patient, per_series[patient, one][1]) for patient, one in series if one == region]
         value, low, high = _interval(values)
-        data = f"each patient left out ({len(values)} patients)"
+        data = f"{how} ({len(values)} patients)"
         scores.append(
             Score(
                 f"{REGIONS[region]}: slices right", data, value, low, high, 0.95, {"always chest": float(region == 2)}
@@ -243,10 +255,14 @@ def main() -> None:
     """Score, ship, or both."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
-    parser.add_argument("--scores", type=Path, required=True, help="file that --score writes and --ship reads")
-    parser.add_argument("--score", action="store_true")
-    parser.add_argument("--ship", action="store_true")
-    parser.add_argument("--steps", type=int, default=RegionFit.steps)
+    parser.add_argument(
+        "--score", action="store_true", help="train without each patient; without it, nothing is shipped"
+    )
+    parser.add_argument("--ship", action="store_true", help="train with all, and write the model with its scores")
+    parser.add_argument(
+        "--at-once", type=int, default=1, help="leave out as many patients at once, where regions allow"
+    )
+    parser.add_argument("--json", type=Path, help="where the scores go besides")
     arguments = parser.parse_args()
     import torch
 
@@ -254,23 +270,20 @@ def main() -> None:
     examples, unread = read_examples(arguments.data)
     counts = np.bincount(examples.regions, minlength=len(REGIONS))
     print(f"{len(examples.regions)} slices:", dict(zip(REGIONS, counts.tolist(), strict=True)), *unread, sep="\n")
-    fit = RegionFit(steps=arguments.steps)
-    pool = make_pool(examples)
-    if arguments.score:
-        outputs = leave_one_patient_out(examples, pool, fit)
-        scores, temperature, facts = table(examples, outputs)
-        card = ModelCard(
-            INTENDED_USE, TRAINING_SETS, tuple(scores), KNOWN_FAILURES, date.today().isoformat(), __version__
-        )
-        arguments.scores.write_text(json.dumps({"card": card.to_dict(), **facts}, indent=2), encoding="utf-8")
-        print(card.to_markdown(describe(temperature)), json.dumps(facts, indent=2), sep="\n")
+    if not arguments.score:
+        return
+    fit, pool = RegionFit(), make_pool(examples)
+    outputs = held_out_outputs(examples, pool, fit, arguments.at_once)
+    scores, temperature, facts = table(examples, outputs, arguments.at_once)
+    today = date.today().isoformat()
+    card = ModelCard(INTENDED_USE, TRAINING_SETS, tuple(scores), KNOWN_FAILURES, today, __version__)
+    print(card.to_markdown(describe(temperature)), json.dumps(facts, indent=2), sep="\n")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"card": card.to_dict(), **facts}, indent=2), encoding="utf-8")
     if arguments.ship:
-        facts = json.loads(arguments.scores.read_text(encoding="utf-8"))
-        network = fit_regions(pool, fit)
-        save_model(SHIPPED / MODEL, network, describe(facts["temperature"]), ModelCard.from_dict(facts["card"]))
-        shipped = load_network()
+        save_model(SHIPPED / MODEL, fit_regions(pool, fit), describe(temperature), card)
         start = time.perf_counter()
-        told = shipped.probabilities(channels(examples.cells.astype(np.float32))).argmax(1)
+        told = load_network().probabilities(channels(examples.cells.astype(np.float32))).argmax(1)
         each = (time.perf_counter() - start) / len(told) * 1e3
         print(f"on what it learned: {(told == examples.regions).mean():.3f}; {each:.2f} ms a slice, prepared")
 

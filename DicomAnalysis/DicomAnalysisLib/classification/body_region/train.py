@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,9 +68,9 @@ class RegionPool:
 class RegionFit:
     """How long and how fast to learn."""
 
-    steps: int = 400
-    batch: int = 64
-    learning_rate: float = 3e-3
+    steps: int = 320
+    batch: int = 32
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     label_smoothing: float = 0.05
     seed: int = 0
@@ -120,7 +120,7 @@ def make_pool(examples: RegionExamples, count: int = 9000, seed: int = 0, batch:
 def fit_regions(
     pool: RegionPool,
     fit: RegionFit | None = None,
-    without: str = "",
+    without: Collection[str] = (),
     report: Callable[[int, float], None] | None = None,
 ) -> Module:
     """Train the network; the same pool and seed give the same weights.
@@ -129,8 +129,8 @@ def fit_regions(
     ----------
     pool : RegionPool
     fit : RegionFit, optional
-    without : str
-        The patient that is left out.
+    without : collection of str
+        Patients that are left out.
     report : callable, optional
         Told the step and the loss.
 
@@ -143,7 +143,7 @@ def fit_regions(
     from torch.nn.functional import cross_entropy
 
     fit = fit or RegionFit()
-    used = np.flatnonzero(pool.patients != without)
+    used = np.flatnonzero(~np.isin(pool.patients, list(without)))
     if len(np.unique(pool.regions[used])) < 2:
         msg = "Slices of at least two body regions are needed to learn to tell them apart."
         raise UsageError(msg)
