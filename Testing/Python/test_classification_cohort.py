@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 from dicom_slices import ramp, write_slice
 from DicomAnalysisLib.classification.cohort import Target
-from DicomAnalysisLib.classification.finding import SeriesFilter, find_images
+from DicomAnalysisLib.classification.finding import Found, FoundImage, SeriesFilter, find_images
 from DicomAnalysisLib.classification.images import read_image, without_ending
 from DicomAnalysisLib.classification.labels import CohortOptions, build_cohort
 from DicomAnalysisLib.classification.tables import read_table
 from DicomAnalysisLib.classification.targets import LabelColumns
 from DicomAnalysisLib.classification.views import ViewRule, view_name
 from DicomAnalysisLib.errors import SourceError, UnreadableFileError, UsageError
+from DicomAnalysisLib.volume import SeriesIdentity
 from flat_images import picture, write_flat
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 
 def _cohort_folder(folder, patients=4, studies=1, series=1, **attributes):
@@ -233,6 +236,34 @@ def test_a_slicer_database_opens_only_the_series_that_pass(tmp_path):
     assert cohort.unmatched_series == ("1.2.2.1.1", "1.2.2.1.2")
     assert not any("001.dcm" in line for line in cohort.problems)
     assert len(rows) == 4
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 1)), min_size=2, max_size=25),
+    st.sampled_from(["series", "study", "patient"]),
+    st.randoms(use_true_random=False),
+)
+def test_no_order_of_rows_or_images_changes_a_cohort(numbers, level, order):
+    """And the label of every case is that of its own identifier."""
+    images, truth = [], {}
+    for n, (patient, study, label) in enumerate(numbers):
+        identity = SeriesIdentity(f"1.{n}", f"2.{patient}.{study}", f"P{patient}")
+        images.append(FoundImage(identity, (f"{n}.dcm",), 5, 100 + n))
+        name = {"series": identity.series_uid, "study": identity.study_uid, "patient": identity.patient_id}[level]
+        truth.setdefault(name, label)
+    assume(len(set(truth.values())) == 2)
+    rows = [(name, str(label)) for name, label in truth.items()]
+    rows.append((rows[0][0], str(1 - int(rows[0][1]))))  # a contradiction
+    rows.append(("nobody", "1"))
+    columns = {"series": "series_uid", "study": "study_uid", "patient": "patient_id"}
+    first = build_cohort(Found(tuple(images)), ([columns[level], "label"], rows)) if len(truth) > 1 else None
+    order.shuffle(rows)
+    order.shuffle(images)
+    second = build_cohort(Found(tuple(images)), ([columns[level], "label"], rows))
+    assert first.cases == second.cases
+    assert {case.case_id: case.labels["label"][0] for case in second.cases} == dict(list(truth.items())[1:])
+    assert second.unmatched_labels == ("nobody",)
 
 
 # Views.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import multiprocessing
 import os
@@ -306,6 +307,13 @@ def test_samples_hold_their_own_label_with_and_without_a_cache(tmp_path):
     assert len(list((tmp_path / "cache").glob("??/*.npz"))) == 2
     CohortDataset(cohort, ["c1"], SMALL.changed("window", low=-900), cache).sample(0)
     assert len(list((tmp_path / "cache").glob("??/*.npz"))) == 3
+
+
+def test_a_dataset_travels_to_worker_processes(tmp_path):
+    dataset = CohortDataset(_cohort(tmp_path, 1), None, SMALL, PreparedCache(tmp_path / "cache"))
+    first = dataset.sample(0)
+    again = copy.deepcopy(dataset)  # by the same protocol
+    assert np.array_equal(again.sample(0).images, first.images) and again.recipe == SMALL
 
 
 def test_memory_saves_reading(tmp_path):

@@ -121,6 +121,12 @@ class PreparedCache:
         self._lock = threading.Lock()
         self._written = self.max_bytes  # the first entry makes it look at what is there
 
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_lock": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__ = {**state, "_lock": threading.Lock()}
+
     def path(self, content: str, recipe: str) -> Path:
         """Where an entry is, or would be."""
         return self.folder / content[:2] / f"{content}-{recipe[:32]}{_SUFFIX}"

@@ -80,6 +80,13 @@ class CohortDataset:
         self._contents: dict[tuple[str, ...], str] = {}
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, object]:
+        """For worker processes: each has a memory of its own."""
+        return {**self.__dict__, "_lock": None, "_memory": OrderedDict()}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__ = {**state, "_lock": threading.Lock()}
+
     def __len__(self) -> int:
         return len(self.cases)
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..dicom.flat import read_flat_instance
+from ..dicom.flat import NO_IMAGE, read_flat_instance
 from ..dicom.header import RefusedFileError
 from ..dicom.instance import Instance
 from ..dicom.problem import Problem
@@ -216,16 +216,22 @@ def _with_name(identity: SeriesIdentity, instance: Instance) -> SeriesIdentity:
 def _flat_images(paths: Iterable[str], placed: set[str], lines: list[str]) -> list[FoundImage]:
     """Images of files that the reader of volumes refused, where they need no place; the others are listed."""
     instances: list[Instance] = []
+    others = 0
     for path in paths:
         try:
             instance = read_flat_instance(path)
         except RefusedFileError as error:
-            lines.append(f"{path} was left out: {error.reason}.")
+            if error.reason.endswith(NO_IMAGE):
+                others += 1
+            else:
+                lines.append(f"{path} was left out: {error.reason}.")
             continue
         if instance.facts.identity.series_uid in placed:
             lines.append(f"{path} was left out: it states no place in space, and other slices of its series do.")
             continue
         instances.append(instance)
+    if others:
+        lines.append(f"{others} DICOM files are no images (reports, segmentations, plans) and were passed over.")
     counts: dict[str, int] = {}
     for instance in instances:
         uid = instance.facts.identity.series_uid

@@ -31,6 +31,8 @@ from .instance import Instance, locate
 from .pixels import read_slice
 
 IMAGER_PIXEL_SPACING = 0x00181164
+NO_IMAGE = "object, not an image"
+"""How the reason ends for reports, segmentations and plans."""
 MAX_FRAMES = 100_000
 MAX_FLAT_BYTES = 4 * 1024**3
 """Of the float32 array of one file; a longer run is not read into memory."""
@@ -131,7 +133,7 @@ def _refuse(header: Header) -> None:
     if header.text(tags.SOP_CLASS_UID).startswith("1.2.840.10008.1.3.10"):
         reason = "it is a DICOMDIR, an index of other files"
     elif modality in NO_IMAGES:
-        reason = f"it is a {modality} object, not an image"
+        reason = f"it is a {modality} {NO_IMAGE}"
     elif not header.walked.pixel_tag:
         reason = "it has no pixel data"
     elif header.walked.pixel_tag != tags.PIXEL_DATA:
