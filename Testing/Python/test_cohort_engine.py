@@ -145,7 +145,7 @@ def test_a_driver_that_is_killed_loses_nothing(source, undisturbed, tmp_path) ->
             process.wait()
         psutil.wait_procs(workers, 10)
         assert not [worker for worker in workers if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE]
-        assert known <= finished(tmp_path)
+        assert known <= finished(tmp_path), known - finished(tmp_path)
         known = finished(tmp_path)
         assert known
     report = run_cohort(source, tmp_path, CohortOptions(workers=2))

@@ -116,6 +116,8 @@ def test_who_is_killed_while_appending_leaves_nothing_half_written(tmp_path) -> 
     said += [int(line) for line in process.communicate()[0].split()]
     found = FeatureStore(tmp_path).read()
     assert {f"1.{n}" for n in said} <= set(found.series)
+    (tmp_path / ".0123abcd.part-00000001-00.parquet").write_bytes(b"half")
+    assert list(tmp_path.iterdir()) != FeatureStore(tmp_path).compact() == list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_read_is_named(tmp_path) -> None:

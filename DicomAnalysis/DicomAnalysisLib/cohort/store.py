@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import OutputError, SourceError, UsageError
-from ..files.atomic import atomic_path
+from ..files.atomic import atomic_path, is_temporary
 from .features.table import FeatureTable
 
 if TYPE_CHECKING:
@@ -156,6 +156,9 @@ class FeatureStore:
             made.append(self.folder / name)
         for path in old:
             if path not in made:
+                path.unlink(missing_ok=True)
+        for path in self.folder.glob(".*.parquet"):  # of those that were killed while they wrote
+            if is_temporary(path):
                 path.unlink(missing_ok=True)
         return made
 

@@ -74,10 +74,14 @@ def cluster_table(
         method: watch(f"judging {method}", lambda m=method: _judged(m, found[m], prepared.standard, options))
         for method in found
     }
-    chosen = watch(
-        "stability",
-        lambda: _with_stability(partitions[options.method], prepared, table.patients, options, gap.best > 1),
-    )
+    if gap.best > 1:  # else nothing is reported whose stability could be asked for
+        partitions = {
+            method: watch(
+                f"stability of {method}", lambda m=method: _with_stability(partitions[m], prepared, table, options)
+            )
+            for method in found
+        }
+    chosen = partitions[options.method]
     verdict = verdict_of(chosen, gap, len(table))
     others = tuple(partitions[method] for method in found if method != options.method)
     embedding = watch("display", lambda: _display(scores, near, chosen.labels, options))
@@ -135,12 +139,9 @@ def _judged(method: str, labels: np.ndarray, standard: np.ndarray, options: Clus
 
 
 def _with_stability(
-    partition: Partition, prepared: Prepared, patients: Sequence[str], options: ClusteringOptions, structure: bool
+    partition: Partition, prepared: Prepared, table: FeatureTable, options: ClusteringOptions
 ) -> Partition:
-    """Without structure nothing is reported whose stability could be asked for."""
-    if not structure:
-        return partition
-    stable = stability(prepared, patients, partition.labels, partition.method, options)
+    stable = stability(prepared, table.patients, partition.labels, partition.method, options)
     return Partition(partition.method, partition.labels, partition.quality, stable)
 
 

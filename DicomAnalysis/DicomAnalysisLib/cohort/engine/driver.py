@@ -145,6 +145,7 @@ class _Run:
         self._seconds_each = 0.0
         self._committed = time.monotonic()
         self._done = {DONE: 0, SKIPPED: 0}
+        self._ended: set[str] = set()
         self._failed: dict[str, str] = {}
         self._kept = 0
 
@@ -292,6 +293,9 @@ class _Run:
 
     def _finished(self, endings: Iterable[Ending]) -> None:
         for ending in endings:
+            if ending.item in self._ended:  # done twice, by a worker that could not say so any more
+                continue
+            self._ended.add(ending.item)
             self._endings.append(ending)
             if ending.state == FAILED:
                 self._failed[ending.item] = ending.reason

@@ -56,6 +56,8 @@ class ChunkReport:
         Largest resident memory seen, bytes.
     doubtful : list of str
         Items of which one may be at fault; each is to be tried alone.
+    worker_ended : bool
+        Whether the worker is no more.
     """
 
     left: list[str] = field(default_factory=list)
@@ -63,6 +65,7 @@ class ChunkReport:
     reason: str = ""
     memory: int = 0
     doubtful: list[str] = field(default_factory=list)
+    worker_ended: bool = False
 
 
 class Supervisor:
@@ -109,7 +112,7 @@ class Supervisor:
             self._child.stdin.flush()
         report = self._watch(items, on_done)
         self._series += len(items)
-        if report.suspect or report.left or self._series >= RECYCLE_SERIES or self._is_full(report):
+        if report.worker_ended or self._series >= RECYCLE_SERIES or self._is_full(report):
             self.end()
         return report
 
@@ -117,7 +120,8 @@ class Supervisor:
         """End the worker; the next chunk starts another."""
         if self._child is not None:
             kill_tree(self._child)
-            self._child.stdin.close()
+            with contextlib.suppress(OSError):  # what it was sent and never read
+                self._child.stdin.close()
             self._child.wait()
             self._child = None
         self._series = 0
@@ -188,7 +192,9 @@ class Supervisor:
                 self._look(report)
             if at >= 0 and time.monotonic() - since > self._limit_seconds:
                 self._stop(report, f"it took longer than {self._limit_seconds:g} s")
-        self._blame(report, items, at)
+        report.worker_ended = True
+        if at >= 0 and items[at][0] not in done:
+            self._blame(report, items[at][0])
         report.left = [item for item, _ in items if item not in done and item != report.suspect]
         return report
 
@@ -208,12 +214,12 @@ class Supervisor:
         report.reason = report.reason or reason
         kill_tree(self._child)
 
-    def _blame(self, report: ChunkReport, items: Items, at: int) -> None:
-        """Name the series over which the worker ended, and how it ended."""
+    def _blame(self, report: ChunkReport, item: str) -> None:
+        """Name the series over which the worker ended, and how it ended; nobody is to blame where we ended it."""
         code = self._child.wait()
-        if self._closed or at < 0:
+        if self._closed:
             return
-        report.suspect = items[at][0]
+        report.suspect = item
         if not report.reason:
             want = unexplained_ending(code, "").kind == MEMORY
             report.reason = f"the worker {_how(code)}" + (", for want of memory perhaps" if want else "")

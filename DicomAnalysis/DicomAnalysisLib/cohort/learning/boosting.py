@@ -123,7 +123,7 @@ def boost(
         }
         if classes > 2:
             settings["num_class"] = classes
-        stop = xgboost.callback.EarlyStopping(options.patience, save_best=True)
+        stop = xgboost.callback.EarlyStopping(rounds=options.patience, save_best=True)
         found = xgboost.train(
             settings,
             learn,
