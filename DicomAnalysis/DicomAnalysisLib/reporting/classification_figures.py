@@ -111,7 +111,7 @@ def classes_png(classes: Sequence[ClassScore]) -> bytes:
     lows = [one.auroc.low for one in classes if one.auroc.low is not None]
     axes.set_yticks(range(len(classes)), names)
     axes.set(xlabel="AUROC with 95 % interval (dashed: guessing)", xlim=(min([0.45, *lows]) - 0.02, 1.02))
-    axes.invert_yaxis()
+    axes.set_ylim(len(classes) - 0.4, -0.6)
     axes.grid(axis="x", alpha=0.3)
     return _png(figure)
 

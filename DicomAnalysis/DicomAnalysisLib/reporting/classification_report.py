@@ -208,11 +208,11 @@ def _target_section(score: TargetScore, number: int, drawn: Drawn) -> Html:
 
 
 def _models_table(score: TargetScore) -> Html:
-    of = "" if score.target.kind == BINARY else " (mean of classes)"
+    of = "" if score.target.kind == BINARY else " AUROC and average precision: the mean over estimable classes."
     columns = (
         "model",
-        f"AUROC{of}",
-        f"average precision{of}",
+        "AUROC",
+        "average precision",
         "accuracy",
         "balanced accuracy",
         "AUROC in training",
@@ -224,7 +224,7 @@ def _models_table(score: TargetScore) -> Html:
         inside = "" if model.training_auroc.value is None else model.training_auroc.text()
         note = "the model of this report" if not place else model.note
         rows.append((model.name if place < 2 else f"{model.name} only", *(v.text() for v in values), inside, note))
-    caption = f"All on the same test cases{_counts_words(score)}. AUROC in training is cross-validated."
+    caption = f"All on the same test cases{_counts_words(score)}. AUROC in training is cross-validated.{of}"
     return table(columns, rows, caption, numbers=range(1, 6), strong=(0,))
 
 

@@ -155,8 +155,10 @@ def _strength(factor: Factor) -> float:
 def _kind(one: Tried, limit: float) -> str:
     training, test = one.factor.training, one.factor.test
     strong = one.z_training > limit and training.value >= TELLS
+    # A model of everything finds most by chance, and what it finds is also found by a part of it.
+    untested = UNTESTED if strong and one.factor.group not in EVERYTHING else ""
     if test.value is None:
-        return UNTESTED if strong else ""
+        return untested
     drop = training.value - test.value
     if strong and drop >= _DROP and one.z_difference > _SURE:
         return SHORTCUT
@@ -164,7 +166,7 @@ def _kind(one: Tried, limit: float) -> str:
         return ALONE
     if abs(one.z_test) > limit and -drop >= _DROP and one.z_difference < -_SURE:
         return TEST_ONLY
-    return UNTESTED if strong else ""
+    return untested
 
 
 def _flag(trial: Trial, found: Sequence[Factor]) -> Flag:
