@@ -98,6 +98,7 @@ class ClassificationLogic:
         model=None,
         explain=False,
         device="auto",
+        views=(),
         database=None,
         onProgress=None,
         onSeries=None,
@@ -115,6 +116,9 @@ class ClassificationLogic:
         outputFolder : str or path
         model, explain, device
             As for `classify`.
+        views : sequence of str
+            For models of several views, how a series is known to be one, ``"LCC:laterality=L,position=CC"`` each; by
+            default as the model says, or by what the headers state.
         database : ctkDICOMDatabase, optional
             Slicer's own by default.
         onProgress, onDone : callable, optional
@@ -138,6 +142,7 @@ class ClassificationLogic:
             series_uids=wanted,
             explain=explain,
             device=device,
+            views=views,
         )
         return BackgroundJob(job, on_progress=onProgress, on_series=onSeries, on_done=onDone)
 

@@ -139,7 +139,7 @@ def classify_source(
     explain : bool or str
         As for `Classifier.predict`.
     view_rules : sequence of ViewRule
-        How series are known to be a view, where what the headers state does not name it.
+        How series are known to be a view; by default as the model says, or by what the headers state.
     progress : callable, optional
         Called with one line of text now and then; the lines carry UIDs, never names.
     watch : Watch, optional
@@ -174,7 +174,8 @@ def classify_source(
         reason = f" Its files were refused: {problems[0].reason}." if problems else ""
         msg = f"There is no readable series {series_uids} in the source; `list` shows those there are.{reason}"
         raise UsageError(msg)
-    cases, left_out = _cases(images, classifier, view_rules)
+    rules = view_rules or tuple(ViewRule.from_text(text) for text in classifier.view_rules)
+    cases, left_out = _cases(images, classifier, rules)
     left_out += [] if uids is not None else [line for line in found.problems if not _speaks_of(line, problems)]
     batch = _Batch(output, classifier, explain, tell, watch)
     try:

@@ -65,6 +65,8 @@ class Classifier:
     view_names : tuple of str
         ``("",)`` for a model that looks at one series.
     recipe : Recipe
+    view_rules : tuple of str
+        How series were known to be a view in training, as ``--view`` takes them, where the model says so.
 
     Raises
     ------
@@ -84,6 +86,8 @@ class Classifier:
         self.recipe = Recipe.from_dict(description.input["recipe"])
         self.targets = targets_of(description.output)
         self.view_names = view_names(description.input)
+        rules = description.input.get("view_rules")
+        self.view_rules = tuple(str(one) for one in rules) if isinstance(rules, (list, tuple)) else ()
         self.model = ModelStamp(description.name, description.version, model.sha256, self.recipe.name)
         self._known_range = description.input.get("range") or {}
         self._temperatures = temperatures(description.output)

@@ -55,6 +55,7 @@ def classify_series_job(
     series_uids: Sequence[str] | None = None,
     explain: bool | str = False,
     device: str = "auto",
+    views: Sequence[str] = (),
 ) -> Job:
     """The job of classifying series into result folders, as the command ``classify`` does.
 
@@ -73,6 +74,8 @@ def classify_series_job(
         Only these series.
     explain : bool or str
     device : str
+    views : sequence of str
+        For models of several views, how series are known to be one, as ``--view`` takes them.
     """
     files = None if isinstance(source, (str, Path)) else [str(Path(path).absolute()) for path in source]
     return Job(
@@ -85,6 +88,7 @@ def classify_series_job(
             "series_uids": None if series_uids is None else list(series_uids),
             "explain": explain,
             "device": device,
+            "view_rules": list(views),
         },
     )
 
@@ -123,6 +127,7 @@ def _run_volumes(arguments: Mapping[str, object], classifier: object, report: Re
 def _run_series(arguments: Mapping[str, object], classifier: object, report: Reporter) -> Mapping[str, object]:
     from ..batch.classification import classify_source
     from ..batch.units import FileList
+    from ..classification.views import ViewRule
 
     report.progress(0.0, "reading headers")
     files = arguments.get("files")
@@ -132,6 +137,7 @@ def _run_series(arguments: Mapping[str, object], classifier: object, report: Rep
         classifier,
         series_uids=arguments.get("series_uids"),
         explain=arguments["explain"],
+        view_rules=[ViewRule.from_text(text) for text in arguments.get("view_rules", ())],
         watch=_Watch(report),
     )
     report.progress(1.0, "done")
