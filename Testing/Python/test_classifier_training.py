@@ -29,9 +29,10 @@ from DicomAnalysisLib.classification.heads import Heads
 from DicomAnalysisLib.classification.labels import CohortOptions, build_cohort
 from DicomAnalysisLib.classification.options import ClassifierOptions
 from DicomAnalysisLib.classification.prediction import load_classifier
+from DicomAnalysisLib.classification.split_training import fitted_temperatures
 from DicomAnalysisLib.classification.splits import split_patients
 from DicomAnalysisLib.classification.targets import LabelColumns
-from DicomAnalysisLib.classification.training import fitted_temperatures, train_classifier
+from DicomAnalysisLib.classification.training import train_classifier
 from DicomAnalysisLib.classification.views import ViewRule
 from DicomAnalysisLib.cli import main
 from DicomAnalysisLib.errors import ModelError, SourceError, UsageError

@@ -21,8 +21,8 @@ from .cohort import Cohort, Split
 from .dataset import CohortDataset
 from .evaluation.predictions import Predictions, predictions_of, read_predictions, write_predictions
 from .outcome import ClassifierProgress, TrainingOutcome
+from .split_training import PREPARED, Place, Report, SplitTraining, with_evaluation
 from .splits import cross_validation_splits, split_patients
-from .training import PREPARED, Place, Report, SplitTraining, with_evaluation
 
 SPLITS = "splits.json"
 

@@ -9,24 +9,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..networks.checkpoint import NAME, load_checkpoint, save_checkpoint
 from ..networks.curves import write_curves
-from ..networks.devices import autocast_dtype, choose_device
-from ..networks.fit_loop import LARGEST_GRADIENT, WARM_UP, repeatable
+from ..networks.fit_loop import repeatable
 from ..networks.fit_options import EpochRecord, FitProgress, FitResult, TrainingCancelledError, TrainingError
 from ..networks.history import write_history
-from .augmentation import augment
-from .cases import KeptCases, parts_of, spread_order
-from .evaluation.metrics import auroc
+from .cases import KeptCases
 from .heads import Heads
-from .losses import class_weights, indicators, make_loss, prior_shifts
+from .learner import Learner, class_scores, mean_score
+from .losses import prior_shifts
 from .options import ClassifierOptions
 
 if TYPE_CHECKING:
@@ -99,122 +96,6 @@ def fit_classifier(
         if resume:
             run.load()
         return run.to_the_end(report, cancelled)
-
-
-class Learner:
-    """A network with all that changes while it learns.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Moved to the device.
-    training : KeptCases
-    heads : Heads
-    options : ClassifierOptions
-    """
-
-    def __init__(self, network: torch.nn.Module, training: KeptCases, heads: Heads, options: ClassifierOptions):
-        import torch
-
-        self.options, self.training, self.heads = options, training, heads
-        self.device = choose_device(options.device)
-        # On the CPU learning in 16 bits gains little and costs accuracy.
-        self.dtype = autocast_dtype(self.device) if self.device.type == "cuda" else None
-        self.network = channels_last(network.to(self.device))
-        self.batches = len(parts_of(np.arange(len(training)), options.batch))
-        steps = self.batches * options.epochs + 1
-        rate = options.largest_rate
-        warm_up = max(WARM_UP, min(1.0, 2 / steps))  # a rise of no step is a division by zero in torch
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=options.weight_decay)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, rate, total_steps=steps, pct_start=warm_up, cycle_momentum=False
-        )
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
-        self.weights = weights_of(heads, training) if options.balance == "weights" else {}
-        self.loss = make_loss(heads, options.balance, self.weights)
-
-    @property
-    def learning_rate(self) -> float:
-        """At the present step."""
-        return float(self.schedule.get_last_lr()[0])
-
-    def state(self) -> dict[str, Any]:
-        """All that `load_state` needs to go on from here."""
-        parts = {"network": self.network, "optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.scaler}
-        return {name: part.state_dict() for name, part in parts.items()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from an earlier state."""
-        for name in ("network", "optimizer", "schedule", "scaler"):
-            getattr(self, name).load_state_dict(state[name])
-
-    def train(self, epoch: int, told: Callable[[int, int, float], None]) -> float:
-        """One epoch (from 0) of training; the mean loss.
-
-        Raises
-        ------
-        TrainingError
-            If the numbers leave all bounds, or the memory of the device is too small.
-        """
-        import torch
-
-        options = self.options
-        torch.manual_seed(int(np.random.SeedSequence((options.seed, epoch)).generate_state(1)[0]))  # dropout
-        self.network.train()
-        parts = parts_of(spread_order(self.training.labels, options.seed, epoch), options.batch)
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
-        seen = 0
-        for number, (part, batch) in enumerate(zip(parts, self.training.batches(parts), strict=True), start=1):
-            with _memory_explained(options):
-                total += self._step(np.asarray(part), epoch, *batch) * len(part)
-            seen += len(part)
-            mean = float(total) / seen
-            if not math.isfinite(mean):
-                msg = (
-                    f"The loss is no longer a number (epoch {epoch + 1}, batch {number}); what was reached before is "
-                    f"kept. Lower the learning rate (now {options.largest_rate:g}) and start in another folder."
-                )
-                raise TrainingError(msg)
-            told(number, len(parts), mean)
-        return float(total) / max(1, seen)
-
-    def validate(self, cases: KeptCases, told: Callable[[], None] = lambda: None) -> tuple[float, np.ndarray]:
-        """Mean loss, and logits, float32 (cases, outputs) in the order of the cases."""
-        import torch
-
-        self.network.eval()
-        logits, total = [], 0.0
-        with torch.inference_mode():
-            for images, present, labels in cases.batches(parts_of(np.arange(len(cases)), self.options.batch)):
-                with _memory_explained(self.options):
-                    found = self._forward(images.to(self.device), present).float()
-                    total += float(self.loss(found, labels.to(self.device))) * len(images)
-                logits.append(found.cpu().numpy())
-                told()
-        return total / max(1, len(cases)), np.concatenate(logits)
-
-    def _step(
-        self, indices: np.ndarray, epoch: int, images: torch.Tensor, present: torch.Tensor, labels: torch.Tensor
-    ) -> torch.Tensor:
-        import torch
-
-        options = self.options
-        images = augment(images.to(self.device), indices, options.augmentation, options.seed, epoch)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(self._forward(images, present).float(), labels.to(self.device))
-        self.scaler.scale(loss).backward()
-        self.scaler.unscale_(self.optimizer)
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.schedule.step()
-        return loss.detach()
-
-    def _forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-            return self.network.score(images, present.to(self.device))
 
 
 class _Run:
@@ -370,70 +251,6 @@ class _Run:
         return FitProgress((epoch + share) / epochs, stage, epoch + 1, epochs, batch, batches, loss, left, record)
 
 
-def weights_of(heads: Heads, training: KeptCases) -> dict[str, np.ndarray]:
-    """Weights of classes by target, from the training cases alone."""
-    found, start, labels = {}, 0, training.labels
-    for head in heads:
-        columns = labels[:, start : start + head.target.columns]
-        found[head.target.name] = class_weights(head.target, columns)
-        start += head.target.columns
-    return found
-
-
-def class_scores(heads: Heads, logits: np.ndarray, labels: np.ndarray) -> tuple[float | None, ...]:
-    """AUROC of every judged class; None where the cases lack positives or negatives.
-
-    Parameters
-    ----------
-    heads : Heads
-    logits : array, (cases, outputs)
-    labels : int array, (cases, label columns)
-    """
-    scores: list[float | None] = []
-    start = 0
-    for head in heads:
-        truth = indicators(head, labels, start)
-        start += head.target.columns
-        chances = head.probabilities(logits)
-        for index in range(len(head.target.classes) - len(head.judged), len(head.target.classes)):
-            known = truth[:, index] >= 0
-            value = float(auroc(truth[known, index], chances[known, index]))
-            scores.append(value if math.isfinite(value) else None)
-    return tuple(scores)
-
-
-def mean_score(scores: tuple[float | None, ...]) -> float:
-    """Mean of what is known; 0.5, that of guessing, where nothing is."""
-    known = [one for one in scores if one is not None]
-    return sum(known) / len(known) if known else 0.5
-
-
-def channels_last(network: torch.nn.Module) -> torch.nn.Module:
-    """The network with its convolutions' weights as the fast kernels read them, in 2-D and 3-D alike."""
-    import torch
-
-    for parameter in network.parameters():
-        if parameter.ndim in (4, 5):
-            layout = torch.channels_last if parameter.ndim == 4 else torch.channels_last_3d
-            parameter.data = parameter.data.contiguous(memory_format=layout)
-    return network
-
-
 def epoch_value(score: float, loss: float) -> float:
     """By what epochs are compared; see `LOSS_SHARE`."""
     return score - LOSS_SHARE * min(loss, LARGEST_LOSS)
-
-
-@contextmanager
-def _memory_explained(options: ClassifierOptions) -> Iterator[None]:
-    import torch
-
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        msg = (
-            f"The memory of the graphics card is too small for a batch of {options.batch} cases. "
-            "Choose a smaller batch, the size small or the device cpu, and start in another folder."
-        )
-        raise TrainingError(msg) from error

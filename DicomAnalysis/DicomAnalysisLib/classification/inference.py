@@ -13,7 +13,7 @@ import numpy as np
 from ..networks.devices import autocast_dtype, choose_device
 from ..networks.folding import fold_batch_norm
 from .cases import KeptCases, parts_of
-from .fitting import channels_last
+from .learner import channels_last
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,309 @@
+"""One training with one split: fit, calibrate, save, and only then read the test part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import DicomAnalysisError
+from ..networks.fit_options import FitProgress, FitResult, TrainingCancelledError
+from . import training_outputs as outputs
+from .cache import PreparedCache
+from .cases import KeptCases, LeftOutCase
+from .cohort import Cohort, Split
+from .dataset import CohortDataset
+from .fitting import fit_classifier
+from .heads import Heads, output_document
+from .losses import indicators
+from .options import ClassifierOptions
+from .outcome import ClassifierProgress, TrainingOutcome
+from .ranges import training_range
+from .recipe import Recipe
+from .splits import check_split
+
+if TYPE_CHECKING:
+    from ..networks.architectures import ModelDescription
+
+PREPARED, FITTED, PREDICTED = 0.15, 0.9, 0.95
+"""Shares of the whole when images are prepared, when the training is over, and when all cases are predicted."""
+
+SUREST = 0.5
+"""The smallest temperature: a few validation cases that are all right do not say how sure to be."""
+
+MOST_WARNINGS = 6
+"""Of the evaluation; the report has all of them."""
+
+Report = Callable[[ClassifierProgress], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """How and where to train."""
+
+    options: ClassifierOptions
+    output: Path
+    recipe: Recipe
+    cache: PreparedCache
+
+
+class SplitTraining:
+    """One training with one split.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Cases that can be read.
+    dataset : CohortDataset
+    split : Split
+    place : Place
+    report : callable
+    cancelled : callable
+    """
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        dataset: CohortDataset,
+        split: Split,
+        place: Place,
+        report: Report,
+        cancelled: Callable[[], bool],
+    ):
+        import torch
+
+        from .architectures import build_classifier
+        from .pretrained import load_pretrained
+
+        check_split(cohort, split)
+        self.cohort, self.dataset, self.split, self.place = cohort, dataset, split, place
+        self.report, self.cancelled, self.options, self.output = report, cancelled, place.options, place.output
+        self.heads = Heads(cohort.targets)
+        with torch.random.fork_rng():
+            torch.manual_seed(self.options.seed)
+            self.network = build_classifier(self.options.description(self.heads.outputs, len(cohort.view_names)))
+            self.start = load_pretrained(self.network, self.options.weights, self.options.sha256)
+        self.range: dict[str, object] = {}
+        self.left_out: list[LeftOutCase] = []
+
+    def all(self, goes_on: bool, evaluated: bool) -> TrainingOutcome:
+        """Fit, calibrate, save, and only then predict the test part."""
+        from .inference import FastNetwork
+
+        outputs.write_split(self.output, self.split)
+        parts = {part: self._kept(part) for part in ("training", "validation")}
+        fit = self.fit(parts, goes_on)
+        self.report(ClassifierProgress(FITTED, "calibrating"))
+        fast = FastNetwork(self.network, self.options.device)
+        logits = {"validation": fast.of_cases(parts["validation"], self.options.batch)}
+        temperature = fitted_temperatures(self.heads, logits["validation"], parts["validation"].labels)
+        description = describe(self.cohort, self.options, self.place.recipe, temperature, self.range)
+        model = outputs.write_model(self.output, self.network, description, self.cohort, self.split, self.start)
+        if self.split.test:
+            parts["test"] = self._kept("test")
+            if len(parts["test"]):
+                logits["test"] = fast.of_cases(parts["test"], self.options.batch)
+        predictions = self._predict(parts, logits, temperature)
+        outcome = TrainingOutcome(
+            self.output,
+            model,
+            fit,
+            self.cohort,
+            self.split,
+            self.heads.judged,
+            tuple(self.left_out),
+            temperature,
+            predictions,
+            self.start,
+            warnings=(*fit.warnings, *self._doubts()),
+        )
+        return self._evaluated(outcome, description) if evaluated and "test" in logits else outcome
+
+    def fit(self, parts: Mapping[str, KeptCases], goes_on: bool) -> FitResult:
+        """Train; there is no test part here."""
+        return fit_classifier(
+            self.network,
+            parts["training"],
+            parts["validation"],
+            self.heads,
+            self.options,
+            self.output,
+            lambda progress: self.report(_told(progress)),
+            resume=goes_on,
+            cancelled=self.cancelled,
+        )
+
+    def _kept(self, part: str) -> KeptCases:
+        """The cases of one part; those of the training also say what the model will know."""
+        ids = self.split.parts[part]
+        dataset = CohortDataset(self.cohort, ids, self.place.recipe, self.place.cache, memory_bytes=0)
+
+        def told(done: int, of: int) -> None:
+            value = PREDICTED if part == "test" else PREPARED
+            self.report(ClassifierProgress(value, f"reading {part} images", f"{done + 1} of {of}"))
+            if self.cancelled():
+                msg = "The training was stopped; resume it to go on from its last full epoch."
+                raise TrainingCancelledError(msg)
+
+        cases = KeptCases(dataset, self.heads, self.network.reduce, told)
+        self.left_out += cases.left_out
+        if part == "training":
+            chosen = set(cases.case_ids)
+            whole = [case for case in self.cohort.cases if case.case_id in chosen]
+            images: Iterator[np.ndarray] = (dataset.sample(index).images for index in _some(dataset, chosen))
+            self.range = training_range(whole, images)
+        return cases
+
+    def _predict(
+        self, parts: Mapping[str, KeptCases], logits: Mapping[str, np.ndarray], temperature: Mapping[str, float]
+    ) -> Path:
+        from .evaluation.predictions import predictions_of, write_predictions
+
+        part_of, chances = {}, {}
+        for part, found in logits.items():
+            by_target = self.heads.probabilities(found, temperature)
+            for row, case_id in enumerate(parts[part].case_ids):
+                part_of[case_id] = part
+                chances[case_id] = {name: values[row].tolist() for name, values in by_target.items()}
+        path = self.output / outputs.PREDICTIONS
+        write_predictions(path, predictions_of(self.cohort, part_of, chances))
+        return path
+
+    def _evaluated(self, outcome: TrainingOutcome, description: ModelDescription) -> TrainingOutcome:
+        self.report(ClassifierProgress(PREDICTED, "scoring"))
+        outcome = with_evaluation(outcome, self.options.seed)
+        scores = list(card_scores(outcome))
+        if scores:
+            outputs.write_model(self.output, self.network, description, self.cohort, self.split, self.start, scores)
+        return outcome
+
+    def _doubts(self) -> Iterator[str]:
+        if "random" in self.start and self.options.weights:
+            yield f"The training began with a {self.start}."
+        if not self.split.test:
+            yield (
+                "No patient was kept for a test: the score is of the patients that chose the best epoch, and flatters. "
+                "Give a test share, or folds."
+            )
+        count = len(self.cohort.subset(self.split.validation).patients())
+        if count < 10:
+            yield f"Patients to validate on: {count}. So few choose the best epoch largely by chance."
+
+
+def describe(
+    cohort: Cohort,
+    options: ClassifierOptions,
+    recipe: Recipe,
+    temperature: Mapping[str, float] | None = None,
+    known: Mapping[str, object] | None = None,
+) -> ModelDescription:
+    """What the model is, in plain values.
+
+    Raises
+    ------
+    ModelError
+        If a name cannot be stored.
+    UsageError
+        If the network does not take the cohort's views.
+    """
+    from ..networks.architectures import ModelDescription
+    from .models import TASK
+
+    network = options.description(Heads(cohort.targets).outputs, len(cohort.view_names))
+    description = ModelDescription(
+        outputs.model_name(cohort),
+        "1",
+        TASK,
+        network.to_architecture(),
+        {"recipe": recipe.to_dict(), "views": list(cohort.view_names), "range": dict(known or {})},
+        output_document(cohort.targets, temperature or {}, cohort.view_names),
+    )
+    return ModelDescription.from_dict(description.to_dict())
+
+
+def fitted_temperatures(heads: Heads, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """The temperature of every target, from validation cases.
+
+    Parameters
+    ----------
+    heads : Heads
+    logits : array, (cases, outputs)
+    labels : int array, (cases, label columns)
+    """
+    from .evaluation.calibration import fit_temperature
+
+    found, start = {}, 0
+    for head in heads:
+        truth = indicators(head, labels, start)
+        start += head.target.columns
+        known = (truth >= 0).all(axis=1)
+        chances = head.probabilities(logits)
+        value = fit_temperature(head.target.kind, truth[known], chances[known]) if known.any() else 1.0
+        found[head.target.name] = round(max(SUREST, float(value)), 6)
+    return found
+
+
+def with_evaluation(outcome: TrainingOutcome, seed: int) -> TrainingOutcome:
+    """Scores on the test patients and the report; what cannot be made is said in the warnings."""
+    from .evaluation.evaluate import evaluate
+
+    warnings, files, scores = list(outcome.warnings), dict(outcome.files), []
+    try:
+        evaluation = evaluate(
+            outcome.cohort, outcome.split, outcome.predictions, seed=seed, temperature=outcome.temperature or None
+        )
+    except ImportError as error:
+        return replace(outcome, warnings=(*warnings, f"The test part was not scored: install {error.name}."))
+    except DicomAnalysisError as error:
+        return replace(outcome, warnings=(*warnings, f"The test part was not scored: {error}"))
+    for target in evaluation.targets:
+        for one in target.classes:
+            name = f"{one.target}: {one.name}" if len(evaluation.targets) > 1 else one.name
+            area = one.auroc
+            scores.append(
+                {"name": name, "auroc": area.value, "low": area.low, "high": area.high, "note": one.reason or area.note}
+            )
+    found = [flag.text for flag in evaluation.flags] + list(evaluation.leaks)
+    warnings += found[:MOST_WARNINGS]
+    if len(found) > MOST_WARNINGS:
+        warnings.append(f"{len(found) - MOST_WARNINGS} more doubts about the scores are in the report.")
+    try:
+        from ..reporting.classification_report import write_report
+
+        files["report"] = write_report(evaluation, outcome.output).html
+    except ImportError as error:
+        warnings.append(f"The report was not written: {error.name} is not installed.")
+    except DicomAnalysisError as error:
+        warnings.append(f"The report was not written: {error}")
+    return replace(outcome, files=files, scores=tuple(scores), warnings=tuple(warnings))
+
+
+def card_scores(outcome: TrainingOutcome) -> Iterator[object]:
+    """The scores as the model's card has them."""
+    from ..networks.card import Score
+
+    patients = len(outcome.cohort.subset(outcome.split.test).patients())
+    on = f"{patients} test patients, kept apart from training and from the choice of the epoch"
+    for one in outcome.scores:
+        if one["auroc"] is not None:
+            yield Score(f"AUROC {one['name']}", on, one["auroc"], one["low"], one["high"], baselines={"guessing": 0.5})
+
+
+def _told(progress: FitProgress) -> ClassifierProgress:
+    message = f"epoch {progress.epoch} of {progress.epochs}"
+    if progress.record is not None:
+        record = progress.record
+        message += f": loss {record.training_loss:.4f}, validation AUROC {record.score:.3f}"
+    elif progress.loss is not None:
+        message += f", batch {progress.batch} of {progress.batches}: loss {progress.loss:.4f}"
+    value = PREPARED + (FITTED - PREPARED) * progress.value
+    return ClassifierProgress(value, progress.stage, message, progress.seconds_left, progress.record)
+
+
+def _some(dataset: CohortDataset, chosen: set[str], most: int = 200) -> list[int]:
+    """Places of cases to look at for the range of values; of many, some at equal distances."""
+    places = [index for index, case_id in enumerate(dataset.case_ids) if case_id in chosen]
+    return places[:: max(1, len(places) // most)]
