@@ -15,10 +15,10 @@ from DicomAnalysisLib.errors import OutputError
 from DicomAnalysisLib.files.atomic import atomic_path, write_text
 from DicomAnalysisLib.files.json_text import json_text
 from DicomAnalysisLib.files.mask_pictures import slice_names
-from DicomAnalysisLib.files.measurements import spreadsheet_safe
 from DicomAnalysisLib.files.names import is_safe_uid, safe_name
 from DicomAnalysisLib.files.nrrd import write_segmentation, write_volume
 from DicomAnalysisLib.files.result_folder import write_result
+from DicomAnalysisLib.files.spreadsheet import spreadsheet_safe
 from DicomAnalysisLib.preprocessing.resampling import to_regular_grid
 from DicomAnalysisLib.segmentation.options import SegmentationOptions
 from DicomAnalysisLib.segmentation.result import Piece, Segment, SegmentationResult

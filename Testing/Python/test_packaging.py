@@ -31,14 +31,16 @@ IMPORT_NAMES = {
 }
 SLICER = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "DICOMLib", "MRMLCorePython"}
 
-# From the ground up. A room may use those of lower floors and its own. Writing a file in one step, plain JSON, and
-# which packages are missing know nothing of what is written or computed: every room may use them.
+WRITING = ("files.atomic", "files.folder_lock", "files.json_text", "files.names", "files.spreadsheet")
+
+# From the ground up. A room may use those of lower floors and its own. How a file is written in one step, a folder
+# locked, JSON and cells made, and which packages are missing, know nothing of what is computed: for every room.
 FLOORS = (
-    ("errors", "logs", "volume", "segments", "dependencies", "files.atomic", "files.json_text"),
+    ("errors", "logs", "volume", "segments", "dependencies", *WRITING),
     ("dicom", "preprocessing", "phantom", "networks"),
     ("segmentation", "classification"),
-    ("reporting", "files", "mrml", "dicomweb"),
     ("cohort",),
+    ("reporting", "files", "mrml", "dicomweb"),
     ("batch",),
     ("run",),
     ("jobs", "worker", "cohort.engine"),
@@ -196,6 +198,10 @@ def test_readme_names_every_dependency() -> None:
     for requirement in _pyproject()["project"]["dependencies"]:
         name = re.match(r"[A-Za-z0-9._-]+", requirement)[0]
         assert f"| [{name}]" in readme, f"{name} is missing from the table of dependencies"
+    for extra in ("network", "cohort", "dask"):
+        for requirement in _pyproject()["project"]["optional-dependencies"][extra]:
+            name = re.match(r"[A-Za-z0-9._-]+", requirement)[0].removesuffix("-cpu")
+            assert f"[{name}](" in readme.lower(), f"{name} of the extra {extra} is missing from the README"
 
 
 def test_readme_and_ci_give_the_same_two_commands() -> None:

@@ -17,7 +17,7 @@ from .. import __version__
 from ..errors import UsageError
 from ..files.atomic import write_text
 from ..files.json_text import json_text, plain
-from ..files.measurements import spreadsheet_safe
+from ..files.spreadsheet import spreadsheet_safe
 from ..networks import checkpoint, curves, history
 from .cases import LeftOutCase
 from .cohort import Cohort, Split

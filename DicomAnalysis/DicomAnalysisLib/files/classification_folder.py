@@ -17,9 +17,9 @@ from ..preprocessing.resampling import to_regular_grid
 from ..volume import Volume
 from .atomic import write_text
 from .json_text import json_text
-from .measurements import spreadsheet_safe
 from .names import safe_name
 from .nrrd import write_volume
+from .spreadsheet import spreadsheet_safe
 
 RESULT, EXPLANATION = "classification.json", "explanation.nrrd"
 TABLE, LEFT_OUT = "classification.csv", "not-classified.csv"

@@ -11,6 +11,7 @@ from ..segmentation.result import Piece, Segment, SegmentationResult
 from ..volume import SeriesIdentity
 from .atomic import write_text
 from .json_text import plain
+from .spreadsheet import spreadsheet_safe
 
 COLUMNS = (
     "series_uid",
@@ -33,7 +34,6 @@ COLUMNS = (
     "max_hu",
     "location",
 )
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def write_measurements(path: Path | str, identity: SeriesIdentity, result: SegmentationResult) -> None:
@@ -66,13 +66,6 @@ def measurement_rows(identity: SeriesIdentity, result: SegmentationResult) -> li
 def piece_measurements(piece: Piece) -> dict[str, object]:
     """A piece in JSON's types, for the result and the table."""
     return plain(piece)
-
-
-def spreadsheet_safe(value: object) -> object:
-    """Text that a spreadsheet would run as a formula gets an apostrophe in front; numbers stay numbers."""
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return "'" + value
-    return value
 
 
 def _row(identity: SeriesIdentity, segment: Segment, measured: Mapping[str, object]) -> dict[str, object]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...errors import SourceError, UsageError
 from ...files.atomic import write_text
-from ...files.measurements import spreadsheet_safe
+from ...files.spreadsheet import spreadsheet_safe
 from ..cohort import MULTILABEL, Cohort, Target
 
 PARTS = ("training", "validation", "test")

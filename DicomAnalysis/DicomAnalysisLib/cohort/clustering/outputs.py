@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...files.atomic import write_text
 from ...files.json_text import json_text
-from ...files.measurements import spreadsheet_safe
+from ...files.spreadsheet import spreadsheet_safe
 from .explorer import COLUMNS, LABEL_COLUMN, NO_CLUSTER, SUMMARY, TABLE, explorer_of
 from .result import Clustering, Partition
 

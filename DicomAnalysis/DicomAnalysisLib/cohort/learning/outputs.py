@@ -13,8 +13,8 @@ import numpy as np
 from ...errors import ModelError
 from ...files.atomic import atomic_path, write_text
 from ...files.json_text import json_text
-from ...files.measurements import spreadsheet_safe
 from ...files.names import safe_name
+from ...files.spreadsheet import spreadsheet_safe
 from ..features.table import FeatureTable
 from .boosting import Boosted
 from .result import Learning

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ...files.atomic import write_bytes, write_text
 from ...files.json_text import json_text
-from ...files.measurements import spreadsheet_safe
 from ...files.names import safe_name
+from ...files.spreadsheet import spreadsheet_safe
 from .analysis import Agreement
 from .document import summary
 from .plots import bland_altman_png
