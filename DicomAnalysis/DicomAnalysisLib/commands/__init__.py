@@ -16,6 +16,7 @@ MODULES = (
     "index",
     "list_series",
     "info",
+    "body_region",
     "segment",
     "train_segmentation",
     "train_classifier",

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from ..classification.body_region.use import region_warnings
 from ..errors import TaskError
 from ..segments import BONE, HEADREST, METAL
 from ..volume import Volume
@@ -73,7 +74,7 @@ def segment(
         method=analysis.method,
         device=analysis.device,
         seconds=round(time.perf_counter() - start, 3),
-        warnings=tuple(analysis.warnings),
+        warnings=(*analysis.warnings, *region_warnings(volume, options.tasks)),
         uncertain_slices=analysis.contact_slices if "headrest" in options.tasks else (),
         details=analysis.details(options),
     )

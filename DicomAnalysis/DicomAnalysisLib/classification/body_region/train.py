@@ -68,7 +68,7 @@ class RegionPool:
 class RegionFit:
     """How long and how fast to learn."""
 
-    steps: int = 320
+    steps: int = 220
     batch: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
@@ -94,7 +94,7 @@ def describe(temperature: float = 1.0) -> ModelDescription:
     return ModelDescription(MODEL, VERSION, MODEL, architecture, seen, output)
 
 
-def make_pool(examples: RegionExamples, count: int = 9000, seed: int = 0, batch: int = 100) -> RegionPool:
+def make_pool(examples: RegionExamples, count: int = 5000, seed: int = 0, batch: int = 100) -> RegionPool:
     """Augment real and made slices: regions alike, in a region patients alike, in a patient slices alike.
 
     Parameters

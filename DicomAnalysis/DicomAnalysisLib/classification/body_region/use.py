@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...errors import ModelError, TaskError
+from ...errors import DicomAnalysisError, TaskError
 from ...volume import Volume
 from .grid import channels, slice_cells
 from .labels import MADE_FOR, REGIONS, WORDS
@@ -140,7 +140,7 @@ def region_warnings(volume: Volume, tools: Iterable[str]) -> tuple[str, ...]:
         return ()
     try:
         found = body_region(volume)
-    except (TaskError, ModelError):
+    except DicomAnalysisError:
         return ()
     mean = found.probabilities.mean(axis=0)
     return tuple(sentence for tool in tools if (sentence := _sentence(tool, found, mean)))
