@@ -74,7 +74,8 @@ def _target_section(one: TargetLearning) -> Html:
     ]
     for name, found in one.importances.items():
         if found:
-            caption = f"{name}: what moves XGBoost's answers. Blue: higher values speak for the class; orange: against."
+            of = one.target.classes[-1] if name == one.target.name else name
+            caption = f"What moves XGBoost's answers. Blue: higher values speak for '{of}'; orange: against it."
             parts.append(
                 figure(importance_png(found), f"SHAP values: {found[0].feature} is first.", caption, width=600)
             )
@@ -109,7 +110,7 @@ def _joined_section(learning: Learning) -> Html:
     parts: list[object] = [paragraph(line) for line in lines]
     if cohort.problems:
         parts.append(
-            details(f"{len(cohort.problems)} remarks on the labels", _numbered(cohort.problems[:_MOST_LISTED]))
+            details(f"Remarks on the labels: {len(cohort.problems)}", _numbered(cohort.problems[:_MOST_LISTED]))
         )
     return section("Labels and series", *parts)
 
@@ -122,7 +123,8 @@ def _learning_methods(learning: Learning) -> Html:
     lines = [
         "XGBoost: histogram method, early stopping on validation patients; missing values stay missing. Importance: "
         "mean absolute SHAP value on test series (XGBoost's own TreeSHAP). Forest and logistic regression "
-        "(scikit-learn): missing values as the median of training. Settings and thresholds are chosen on validation patients.",
+        "(scikit-learn): missing values as the median of training. Settings and thresholds are chosen on "
+        "validation patients.",
         f"Seed {learning.options.seed}; {learning.options.resamples:,} resamples.",
         *learning.notes,
     ]

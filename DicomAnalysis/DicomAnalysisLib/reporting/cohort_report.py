@@ -91,8 +91,7 @@ def _embedding_section(clustering: Clustering) -> Html:
         figure(
             embedding_png(clustering.embedding, groups, title, missing, clustering.display),
             f"Each series is a point. {title}.",
-            title,
-            width=560,
+            width=530,
         )
         for title, groups, missing in shown
     ]

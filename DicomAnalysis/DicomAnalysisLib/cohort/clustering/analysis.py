@@ -16,7 +16,7 @@ from .options import DENSITY, KMEANS, UMAP, ClusteringOptions
 from .partition import NOISE, Landmarks, density_clusters, kmeans, landmarks, placed, umap_embedding
 from .prepare import Prepared, prepare
 from .quality import judge
-from .result import NONE, Clustering, Partition, verdict_of
+from .result import NONE, ONE, UNSTABLE, Clustering, Partition, is_giant, verdict_of
 from .stability import Stability, stability
 
 _NO_STABILITY = Stability((), (), (), 0)
@@ -83,7 +83,11 @@ def cluster_table(
         }
     chosen = partitions[options.method]
     verdict = verdict_of(chosen, gap, len(table))
-    others = tuple(partitions[method] for method in found if method != options.method)
+    if verdict == UNSTABLE and is_giant(partitions[KMEANS], len(table)):
+        # Density cuts one cloud into pieces that do not come out again; the centres see the cloud.
+        chosen = partitions[KMEANS]
+        verdict = ONE
+    others = tuple(partitions[method] for method in found if method != chosen.method)
     embedding = watch("display", lambda: _display(scores, near, chosen.labels, options))
     if verdict == NONE:
         others = (partitions[options.method], *others)

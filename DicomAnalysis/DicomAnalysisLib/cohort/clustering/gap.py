@@ -3,7 +3,8 @@
 Tibshirani, Walther and Hastie, J R Stat Soc B 2001;63:411–423: how much tighter k clusters are than k
 clusters of reference data. The reference is uniform along each principal component, as in the paper's
 second kind, with the component's variance in place of its range (a single far series would stretch
-a range). Among spreads with one peak the uniform one is the easiest to cut up, so a single cloud of
+a range). Series that are far from all others are left out here, for a centre for each would look like
+structure. Among spreads with one peak the uniform one is the easiest to cut up, so a single cloud of
 another shape has no gap.
 """
 
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .partition import kmeans
+from .partition import far_from_cluster, kmeans, landmarks
 
+_NEIGHBOURS = 5
 _SURE = 2.0
 """Standard errors that the gap of several clusters must be above that of one."""
 
@@ -57,6 +59,7 @@ def gap_statistic(scores: np.ndarray, most: int, references: int, sample: int, s
     random = np.random.default_rng(seed)
     if len(scores) > sample:
         scores = scores[np.sort(random.choice(len(scores), sample, replace=False))]
+    scores = scores[~_isolated(scores)]
     most = max(2, min(most, len(scores) // 5))
     spread = np.sqrt(3) * scores.std(axis=0)
     found = _log_sums(scores, most, seed)
@@ -84,6 +87,12 @@ def _choose(gaps: np.ndarray, errors: np.ndarray) -> int:
     top = int(np.argmax(np.where(better, gaps, -np.inf)))
     close = np.flatnonzero(better[: top + 1] & (gaps[: top + 1] >= gaps[top] - errors[top]))
     return int(close[0]) + 1
+
+
+def _isolated(scores: np.ndarray) -> np.ndarray:
+    """Series much farther from their neighbours than is usual, bool (series,)."""
+    reach = landmarks(scores, len(scores), _NEIGHBOURS).distances[:, -1]
+    return far_from_cluster(np.zeros(len(scores), np.int64), reach)
 
 
 def _log_sums(scores: np.ndarray, most: int, seed: int) -> np.ndarray:

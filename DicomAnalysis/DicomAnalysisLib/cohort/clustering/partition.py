@@ -19,7 +19,7 @@ _EPOCHS = 100
 """Of UMAP: clusters found after 100 and after 200 are the same."""
 _FAR = 6.0
 """Robust standard deviations from its cluster at which a series is said to belong to none."""
-_MOST_FAR = 0.2
+_MOST_FAR = 1 / 3
 _VOTES = 5
 
 
@@ -195,8 +195,8 @@ def far_from_cluster(labels: np.ndarray, distances: np.ndarray) -> np.ndarray:
     """Series that are much farther away than is usual in their cluster, bool (series,).
 
     Much: the logarithm of the distance is more than 6 robust standard deviations above the median of the
-    cluster, so that a loose cluster is allowed its width. Where more than a fifth of a cluster is so far,
-    it is no noise but of two densities, and stays.
+    cluster, so that a loose cluster is allowed its width. Where more than a third of a cluster is so
+    far, it is no noise but of two densities, and stays.
 
     Parameters
     ----------

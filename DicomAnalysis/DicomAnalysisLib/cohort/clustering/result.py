@@ -14,6 +14,7 @@ from .options import ClusteringOptions
 from .quality import Quality
 from .stability import Stability
 
+_GIANT, _STABLE = 0.9, 0.5
 CLUSTERS, ONE, NONE, UNSTABLE = "clusters", "one giant cluster", "no structure", "unstable clusters"
 
 
@@ -138,11 +139,16 @@ class Clustering:
 
 def verdict_of(partition: Partition, gap: GapStatistic, series: int) -> str:
     """What a partition amounts to, judged by gap statistic, sizes and bootstraps."""
-    quality, stable = partition.quality, partition.stability.mean
+    stable = partition.stability.mean
     if gap.best == 1:
         return NONE
-    if quality.clusters < 2 or max(quality.sizes) >= 0.9 * series:
+    if is_giant(partition, series):
         return ONE
-    if stable is not None and stable < 0.5:
+    if stable is not None and stable < _STABLE:
         return UNSTABLE
     return CLUSTERS
+
+
+def is_giant(partition: Partition, series: int) -> bool:
+    """Whether one cluster holds almost all series."""
+    return partition.quality.clusters < 2 or max(partition.quality.sizes) >= _GIANT * series
