@@ -4,7 +4,7 @@ The first line is the `TaskSpec`; each further one a chunk, ``{"items": [[item, 
 standard output it says, one JSON object a line: ``ready``, or ``error`` where the task cannot be done at
 all; ``at`` with the place in the chunk before each series; ``done`` with endings that are safely on disk;
 ``memory`` with the item over which it ran out of memory, before it ends; ``end`` after the chunk.
-What it has finished goes to disk twice a second: the rows as a file of the store, then the endings as
+What it has finished goes to disk once a second: the rows as a file of the store, then the endings as
 a line of its journal, then the message.
 """
 
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from ..ledger import Ending
     from .work import Row, SeriesTask
 
-FLUSH_SECONDS = 0.5
-"""What is finished waits no longer than this for the disk, when the next series is."""
+FLUSH_SECONDS = 1.0
+"""What is finished waits no longer than this for the disk, once the series in work is through.
+
+Every time is a file of the table, which costs as much as several small series."""
 FLUSH_ROWS = 512
 OUT_OF_MEMORY = 77
 """Exit status."""

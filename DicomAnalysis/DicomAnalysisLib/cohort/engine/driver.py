@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,11 +76,12 @@ class CohortReport:
 
 
 def run_cohort(
-    source: Path | str,
+    source: Path | str | Sequence[Path | str],
     output: Path | str,
     options: CohortOptions | None = None,
     *,
     series_uid: str | None = None,
+    series_uids: Sequence[str] | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
 ) -> CohortReport:
@@ -90,13 +91,13 @@ def run_cohort(
 
     Parameters
     ----------
-    source : path
-        A folder of anything, or a database. On a cluster, every worker must see it under this path.
+    source : path or sequence of path
+        A folder of anything, a database, or the files themselves. On a cluster, every worker must see it under this path.
     output : path
         Gets the ledger, the table (``output/<task>``, see `cohort.store`) and, for ``segment``, result folders.
     options : CohortOptions, optional
-    series_uid : str, optional
-        Only this series.
+    series_uid, series_uids : str and sequence of str, optional
+        Only this series, or these.
     progress : callable, optional
         Called with one line now and then; the lines carry UIDs (pseudonyms, where those are wanted).
     watch : callable, optional
@@ -114,8 +115,9 @@ def run_cohort(
     _require_arrow()
     key = read_or_make_key(options.key, output) if options.key is not None else None
     with open_ledger(output) as ledger, closing(Plan(source, output, tell)) as plan:
-        if series_uid is not None:
-            plan.choose(series_uid)
+        wanted = (series_uid,) if series_uid is not None else series_uids
+        if wanted is not None:
+            plan.choose(*wanted)
         if not plan.items:
             msg = f"There is no DICOM series in {source}; {plan.refused} files were left out."
             raise UsageError(msg)

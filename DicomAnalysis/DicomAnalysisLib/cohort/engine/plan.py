@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -28,8 +28,8 @@ class Plan:
 
     Parameters
     ----------
-    source : path
-        A file, a folder of anything, or a database.
+    source : path or sequence of path
+        A file, a folder of anything, a database, or the files themselves.
     output : path
         Left out where it lies in the source.
     tell : callable
@@ -52,13 +52,19 @@ class Plan:
         If source and output are the same folder.
     """
 
-    def __init__(self, source: Path | str, output: Path | str, tell: Callable[[str], None] = lambda _line: None):
+    def __init__(
+        self,
+        source: Path | str | Sequence[Path | str],
+        output: Path | str,
+        tell: Callable[[str], None] = lambda _line: None,
+    ):
         self.items: list[str] = []
         self.problems: list[Problem] = []
         self.refused = 0
-        self._source, self._output = Path(source), Path(output).resolve()
+        self._listed = None if isinstance(source, (str, Path)) else [os.fspath(path) for path in source]
+        self._source, self._output = Path() if self._listed is not None else Path(source), Path(output).resolve()
         self._folder: tempfile.TemporaryDirectory | None = None
-        self._database = _open_database(self._source)
+        self._database = _open_database(self._source) if self._listed is None else None
         self._uids: dict[str, str] = {}
         if self._database is not None:
             summaries = self._database.summaries()
@@ -75,19 +81,21 @@ class Plan:
             rows = connection.execute("SELECT path FROM files WHERE item = ? ORDER BY path", (item,))
             return [os.fsdecode(row[0]) for row in rows]
 
-    def choose(self, series_uid: str) -> None:
-        """Leave only one series.
+    def choose(self, *series_uids: str) -> None:
+        """Leave only some series.
 
         Raises
         ------
         UsageError
-            If it is not there.
+            If one is not there.
         """
-        item = safe_name(series_uid)
-        if item not in self.items:
-            msg = f"There is no series {series_uid} in the source; `list` shows those there are."
+        there, wanted = set(self.items), {safe_name(uid): uid for uid in series_uids}
+        lost = [uid for item, uid in wanted.items() if item not in there]
+        if lost:
+            more = f" (and {len(lost) - 1} more that were asked for)" if len(lost) > 1 else ""
+            msg = f"There is no series {lost[0]} in the source{more}; `list` shows those there are."
             raise UsageError(msg)
-        self.items = [item]
+        self.items = sorted(wanted)
 
     def close(self) -> None:
         """Remove the temporary database."""
@@ -100,10 +108,10 @@ class Plan:
         return Path(self._folder.name) / "files.sqlite"
 
     def _search(self, tell: Callable[[str], None]) -> None:
-        if not self._source.exists():
+        if self._listed is None and not self._source.exists():
             msg = f"There is no file or folder {self._source}; check the path."
             raise SourceError(msg)
-        if self._source.is_dir() and self._source.resolve() == self._output:
+        if self._listed is None and self._source.is_dir() and self._source.resolve() == self._output:
             msg = f"The output folder {self._output} is the source; choose another one."
             raise UsageError(msg)
         self._folder = tempfile.TemporaryDirectory(prefix="dicom-analysis-cohort-", ignore_cleanup_errors=True)
@@ -138,6 +146,9 @@ class Plan:
             yield safe_name(uid) if uid else safe_name("folder " + os.path.dirname(path)), path  # noqa: PTH120
 
     def _paths(self) -> Iterator[str]:
+        if self._listed is not None:
+            yield from self._listed
+            return
         if not self._source.is_dir():
             yield os.fspath(self._source)
             return
