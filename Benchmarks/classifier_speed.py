@@ -99,14 +99,13 @@ def _network(settings: dict[str, str]) -> Any:
 
 
 def _ours(network: Any, training: Series, validation: Series, settings: dict[str, str], changed: bool) -> float:
+    import matplotlib.figure  # noqa: F401 (imports are not counted)
     from DicomAnalysisLib.classification.augmentation import Augmentation
     from DicomAnalysisLib.classification.cases import KeptCases
     from DicomAnalysisLib.classification.cohort import Target
     from DicomAnalysisLib.classification.fitting import fit_classifier
     from DicomAnalysisLib.classification.heads import Heads
     from DicomAnalysisLib.classification.options import ClassifierOptions
-
-    import matplotlib.figure  # noqa: F401 (imports are not counted)
 
     heads = Heads((Target("finding", "binary", ("no", "yes")),))
     options = ClassifierOptions(
