@@ -8,6 +8,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from .agreement_logic import AgreementLogic
 from .background import BackgroundJob, require_in_scene
 from .classify_logic import ClassificationLogic
+from .cohort_logic import CohortLogic
 from .database_logic import DatabaseLogic
 from .parameters import DicomAnalysisParameterNode
 from .train_classifier_logic import ClassifierTrainingLogic
@@ -23,6 +24,7 @@ class DicomAnalysisLogic(
     TrainingLogic,
     ClassificationLogic,
     ClassifierTrainingLogic,
+    CohortLogic,
     ScriptedLoadableModuleLogic,
 ):
     """All that the panel does, for Slicer's Python console and for scripts.

@@ -44,6 +44,7 @@ PAGES = (
         (("TrainClassifier.ui", "train_classifier:TrainClassifierPanel"),),
     ),
     Page(_("Agreement"), "Agreement.ui", "agreement:AgreementPanel", "DicomAnalysisLib.reporting.agreement"),
+    Page(_("Cohort"), "Cohort.ui", "cohort:CohortPanel", "DicomAnalysisLib.cohort.clustering"),
     Page(_("Settings and log"), "Settings.ui", "settings:SettingsPanel", "DicomAnalysisLib.errors"),
 )
 

@@ -152,6 +152,18 @@ class AgreementFit(enum.Enum):
         return labels[list(AgreementFit).index(self)]
 
 
+class CohortMethod(enum.Enum):
+    """How clusters are found; the values are those of the library's options."""
+
+    DENSITY = "density"
+    KMEANS = "kmeans"
+
+    def label(self) -> str:
+        """What the list shows."""
+        labels = (_("By density (UMAP, HDBSCAN)"), _("k-means"))
+        return labels[list(CohortMethod).index(self)]
+
+
 @parameterNodeWrapper
 class DicomAnalysisParameterNode:
     """Choices of all pages, by the names that the .ui files give their widgets (`SlicerParameterName`)."""
@@ -197,6 +209,13 @@ class DicomAnalysisParameterNode:
     agreementRater: str = "Reader 1"  # noqa: N815
     agreementCase: str = ""  # noqa: N815
     agreementOutput: str = ""  # noqa: N815
+    cohortSource: TrainSource = TrainSource.CHECKED  # noqa: N815
+    cohortFolder: str = ""  # noqa: N815
+    cohortOutput: str = ""  # noqa: N815
+    cohortRetry: bool = False  # noqa: N815
+    cohortLabels: str = ""  # noqa: N815
+    cohortTarget: str = ""  # noqa: N815
+    cohortMethod: CohortMethod = CohortMethod.DENSITY  # noqa: N815
 
 
 def bind(parameters: DicomAnalysisParameterNode, ui: SimpleNamespace) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import slicer
 
 
@@ -83,3 +86,45 @@ def show_overlay(volume_node: slicer.vtkMRMLScalarVolumeNode, overlay_node: slic
 def hide_overlay() -> None:
     """Take away what is in front of volumes in the slice views."""
     slicer.util.setSliceViewerLayers(foreground=None)
+
+
+def observe_points(slot: Callable[[Any, Any], None]) -> None:
+    """Call `slot` with IDs of plot series, and a collection of point numbers, when points are chosen in a plot view.
+
+    Plot views that are there now; each is connected once. A click, or a frame that is drawn, chooses points.
+    """
+    for view in _views("plot"):
+        node = view.mrmlPlotViewNode()
+        if node is not None:
+            node.SetInteractionMode(slicer.vtkMRMLPlotViewNode.InteractionModeSelectPoints)
+        if _is_new(view, slot):
+            view.connect("dataSelected(vtkStringArray*,vtkCollection*)", slot)
+
+
+def observe_rows(slot: Callable[[Any, str], None]) -> None:
+    """Call `slot` with the table node, and the text of the row's first cell, at a double click in a table view."""
+    for view in _views("table"):
+        if _is_new(view, slot):
+            view.connect(
+                "doubleClicked(QModelIndex)",
+                lambda index, view=view: slot(view.mrmlTableNode(), str(index.sibling(index.row(), 0).data())),
+            )
+
+
+_observed: list[tuple[Any, Any]] = []
+
+
+def _is_new(view: Any, slot: Any) -> bool:
+    if any(one is view and other == slot for one, other in _observed):
+        return False
+    _observed.append((view, slot))
+    return True
+
+
+def _views(kind: str) -> list[Any]:
+    """The plot or table views of the layout."""
+    manager = slicer.app.layoutManager()
+    if manager is None:
+        return []
+    widget, view = f"{kind}Widget", f"{kind}View"
+    return [getattr(getattr(manager, widget)(number), view)() for number in range(getattr(manager, f"{kind}ViewCount"))]

@@ -28,6 +28,8 @@ _HOMES = {
     "SeriesUpdate": "events",
     "classify_series_job": "classify",
     "classify_volume_job": "classify",
+    "cohort_cluster_job": "cohort_cluster",
+    "cohort_learn_job": "cohort_learn",
     "cohort_run_job": "cohort_run",
     "find_python": "command",
     "remove_abandoned_workspaces": "workspace",
@@ -42,6 +44,8 @@ __all__ = list(_HOMES)
 TASKS = {
     "classify-series": "classify",
     "classify-volume": "classify",
+    "cohort-cluster": "cohort_cluster",
+    "cohort-learn": "cohort_learn",
     "cohort-run": "cohort_run",
     "compare-segmentations": "agreement",
     "segment-volume": "segment_volume",

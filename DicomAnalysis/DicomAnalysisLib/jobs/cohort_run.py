@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +16,12 @@ TASK = "cohort-run"
 
 
 def cohort_run_job(
-    source: str | Path, output: str | Path, options: CohortOptions | None = None, *, series_uid: str | None = None
+    source: str | Path | Sequence[str | Path],
+    output: str | Path,
+    options: CohortOptions | None = None,
+    *,
+    series_uid: str | None = None,
+    series_uids: Sequence[str] | None = None,
 ) -> Job:
     """The job of running a task over a cohort, as the command ``cohort run`` does.
 
@@ -25,18 +30,20 @@ def cohort_run_job(
 
     Parameters
     ----------
-    source : path
-        A folder, or a DICOM database (its folder or its ``.sql`` file).
+    source : path or sequence of path
+        A folder, a DICOM database (its folder or its ``.sql`` file), or the files themselves.
     output : path
     options : CohortOptions, optional
-    series_uid : str, optional
-        Only this series.
+    series_uid, series_uids : str and sequence of str, optional
+        Only this series, or these.
     """
+    one = isinstance(source, (str, Path))
     arguments = {
-        "source": str(Path(source).absolute()),
+        "source": str(Path(source).absolute()) if one else [str(Path(path).absolute()) for path in source],
         "output": str(Path(output).absolute()),
         "options": asdict(options or CohortOptions()),
         "series_uid": series_uid,
+        "series_uids": None if series_uids is None else list(series_uids),
     }
     return Job(TASK, arguments)
 
@@ -52,6 +59,7 @@ def run(arguments: Mapping[str, object], report: Reporter) -> Mapping[str, objec
         arguments["output"],
         options,
         series_uid=arguments.get("series_uid"),
+        series_uids=arguments.get("series_uids"),
         watch=lambda share, done, total: report.progress(share, options.task, f"{done} of {total} series"),
     )
     return {**asdict(found), "memory_over_time": [], "complete": found.complete}

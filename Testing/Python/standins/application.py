@@ -126,7 +126,12 @@ class App:
             setLayout=self._set_layout,
             mrmlSliceLogics=lambda: SimpleNamespace(GetNumberOfItems=lambda: 0),
             resetThreeDViews=lambda: None,
+            plotViewCount=1,
+            plotWidget=lambda _number: SimpleNamespace(plotView=lambda: self.plot_view),
+            tableViewCount=1,
+            tableWidget=lambda _number: SimpleNamespace(tableView=lambda: self.table_view),
         )
+        self.plot_view, self.table_view = View(self), View(self)
         self._representation = None
         self.cursors = 0
         self.at_startup = []
@@ -175,6 +180,32 @@ class App:
             self._representation.self().cleanup()
             self._representation.self().parent.qobject.deleteLater()
             self._qt.processEvents()
+
+
+class View:
+    """`qMRMLPlotView` and `qMRMLTableView`: they draw nothing, and tell what a test chooses in them."""
+
+    def __init__(self, app):
+        import slicer
+
+        self._app, self._slots = app, {}
+        self._plot_view_node = slicer.vtkMRMLPlotViewNode()
+
+    def connect(self, signal, slot):
+        if signal not in ("dataSelected(vtkStringArray*,vtkCollection*)", "doubleClicked(QModelIndex)"):
+            raise ValueError(signal)
+        self._slots.setdefault(signal.partition("(")[0], []).append(slot)
+
+    def tell(self, signal, *arguments):
+        for slot in self._slots.get(signal, []):
+            slot(*arguments)
+
+    def mrmlPlotViewNode(self):  # noqa: N802
+        return self._plot_view_node
+
+    def mrmlTableNode(self):  # noqa: N802
+        logic = self._app.applicationLogic()
+        return logic.GetMRMLScene().GetNodeByID(logic.GetSelectionNode().GetActiveTableID())
 
 
 class Representation:

@@ -92,7 +92,8 @@ def run_cohort(
     Parameters
     ----------
     source : path or sequence of path
-        A folder of anything, a database, or the files themselves. On a cluster, every worker must see it under this path.
+        A folder of anything, a database, or the files themselves. On a cluster, every worker must see them under
+        these paths.
     output : path
         Gets the ledger, the table (``output/<task>``, see `cohort.store`) and, for ``segment``, result folders.
     options : CohortOptions, optional
