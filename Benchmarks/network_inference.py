@@ -108,6 +108,9 @@ def _measure_inference(mode: str, folder: Path) -> dict[str, Any]:
     from DicomAnalysisLib.networks.devices import device_name
     from DicomAnalysisLib.networks.model_folder import load_model
     from DicomAnalysisLib.networks.prediction import Predictor
+    from DicomAnalysisLib.segmentation import SegmentationOptions
+    from DicomAnalysisLib.segmentation.analysis import Analysis
+    from DicomAnalysisLib.segmentation.network.fusion import classical_guess
     from DicomAnalysisLib.segmentation.network.grid import SUPPORT, layer_inputs, network_grid
     from DicomAnalysisLib.segmentation.network.headrest import view
     from monai.inferers import SlidingWindowInferer
@@ -115,13 +118,15 @@ def _measure_inference(mode: str, folder: Path) -> dict[str, Any]:
     volume, model = _volume(folder), load_model(folder / "model")
     grid = network_grid(volume.shape, volume.geometry)
     means, layers = grid.block_means(volume.voxels), np.arange(grid.shape[0])
-    inputs = layer_inputs(means, layers)
+    analysis = Analysis(volume, SegmentationOptions(tasks=("headrest",)), lambda _share, _stage: None)
+    guess = classical_guess(analysis, grid)
+    inputs = layer_inputs(means, guess, layers)
     if mode == "cuda":
         return _measure_cuda(Predictor(model, "cuda"), len(inputs[0]))
     predictor = Predictor(model, "cpu")
     start = time.perf_counter()
     if mode == "as used":
-        seen = view(means, grid, layers, predictor)
+        seen = view(means, guess, grid, layers, predictor)
         support, patient = seen.support.astype(np.int16), seen.patient.astype(np.int16)
         found = (support > patient) & (support > 255 - patient - support)
     elif mode == "every pixel":

@@ -24,8 +24,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "DicomAnalysis"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Testing" / "Data"))
 
-from contact_cases import KnownSeries, cases
+from contact_cases import ContactCase, KnownSeries, cases
 from DicomAnalysisLib.segmentation import SegmentationOptions, segment
+from DicomAnalysisLib.segmentation.analysis import Analysis
+from DicomAnalysisLib.segmentation.network.grid import network_grid
+from DicomAnalysisLib.segmentation.network.headrest import CERTAIN, NetworkView, draw_view, owned
+from DicomAnalysisLib.segmentation.training.scenes import SUPPORT_SHARE
 from DicomAnalysisLib.volume import Volume
 from known_series import known_series, unseen_supports
 from score_series import interval, targets
@@ -54,6 +58,24 @@ def neighbouring_slice(truth: np.ndarray) -> np.ndarray:
     return np.concatenate([truth[1:2], truth[:-1]]) if len(truth) > 1 else np.zeros_like(truth)
 
 
+def drawn_from_truth(case: ContactCase) -> np.ndarray:
+    """The border as it is drawn where the network's answer is the truth: the most that blocks can give."""
+    volume = case.volume
+    analysis = Analysis(volume, SegmentationOptions(tasks=("headrest",)), lambda _share, _stage: None)
+    grid = network_grid(volume.shape, volume.geometry)
+    patient, support = (
+        np.rint(grid.block_means(mask * np.int16(1000), floor=0) * (CERTAIN / 1000)).astype(int)
+        for mask in (case.truth.patient, case.truth.support)
+    )
+    # As in training: a block of which a third is support, and not more is patient, is support.
+    support = np.where((support >= SUPPORT_SHARE * CERTAIN) & (support > patient), np.maximum(support, 140), support)
+    patient = np.where(support > patient, CERTAIN - support, patient)
+    means = grid.block_means(volume.voxels)
+    view = NetworkView(grid, np.arange(grid.shape[0]), patient.astype(np.uint8), support.astype(np.uint8), means)
+    whose = owned(view, analysis.levels, np.zeros(grid.shape, np.uint8))
+    return draw_view(volume.voxels, view, whose, analysis.levels, np.zeros(volume.shape, bool))
+
+
 def score_fold(data: Path, work: Path, made: int, fold: int) -> list[Row]:
     """All scores of one fold's held-out series."""
     import torch
@@ -67,6 +89,7 @@ def score_fold(data: Path, work: Path, made: int, fold: int) -> list[Row]:
     for case in cases(held, unseen_supports(data), made=made, seed=fold):
         answers = {name: method(case.volume) for name, method in compared.items()}
         answers["neighbouring slice"] = neighbouring_slice(case.truth.support)
+        answers["truth in blocks"] = drawn_from_truth(case)
         for name, mask in answers.items():
             rows.append((f"composite, {case.kind}", case.volume.identity.patient_id, name, case.scores(mask)))
             print(f"| {case.name} | {name} | {_text(rows[-1][3])} |", file=sys.stderr, flush=True)

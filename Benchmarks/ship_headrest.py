@@ -3,7 +3,7 @@
     python Benchmarks/ship_headrest.py --work FOLDER --scores FILE
 
 FOLDER is what `train_headrest.py --ship` left, FILE what `score_headrest_network.py --json` wrote. The scores are
-those of the cross-validation: of networks trained in the same way, and half as long, on all patients but one.
+those of the cross-validation: of networks trained in the same way on all patients but one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from DicomAnalysisLib.networks.card import ModelCard, Score, TrainingSet
 from DicomAnalysisLib.networks.model_folder import SHIPPED, load_model, save_model
 from train_headrest import ALL
 
+VERSION = "1.1.0"
+"""1.1.0 is told what the classical method makes of a slice, and learned from more scenes."""
 TRAINING_SETS = (
     TrainingSet("abdomen-acrin001-t0", "CC BY 3.0", 1, "TCIA ACRIN-FLT-Breast, doi:10.7937/K9/TCIA.2017.ol20zmxg"),
     TrainingSet("head-torso-acrin001-t1-port", "CC BY 3.0", 0, "TCIA ACRIN-FLT-Breast", "the same patient"),
@@ -33,6 +36,13 @@ TRAINING_SETS = (
     TrainingSet("head-pcir-ge-dental", "public domain", 1, "pcir.org"),
     TrainingSet(
         "cohort-tcga-luad-single-slices", "CC BY 3.0", 17, "TCIA TCGA-LUAD", "labelled by the classical method"
+    ),
+    TrainingSet(
+        "metal-aapm-ctmar",
+        "BSD-3-Clause",
+        8,
+        "AAPM CT-MAR challenge, made with XCIST (GE Precision HealthCare)",
+        "single slices labelled by the classical method",
     ),
     TrainingSet("composites and made supports", "Apache-2.0", 0, "", "of the above, by this program"),
 )
@@ -51,6 +61,7 @@ NAMES = {
     "support_found": "share of the support found",
     "patient_lost_ppm": "patient lost, ppm",
     "dice": "Dice of the support",
+    "dice_solid": "Dice of the support without foam",
 }
 DATA = {
     "series": "series with a reference mask, the patient held out",
@@ -88,7 +99,8 @@ def main() -> None:
         date.today().isoformat(),
         __version__,
     )
-    save_model(SHIPPED / model.description.name, model.network, model.description, card)
+    description = replace(model.description, version=VERSION)
+    save_model(SHIPPED / description.name, model.network, description, card)
 
 
 if __name__ == "__main__":

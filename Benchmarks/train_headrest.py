@@ -47,8 +47,8 @@ FOLDS = (
     ("chest-lungfcp-sternal-wires",),
 )
 """Series of one patient, held out together."""
-OTHERS = ("cohort-tcga-luad-single-slices",)
-SCENES, SCENE_SIZE, SIZE, SEED = 6000, (192, 192), (128, 128), 7
+OTHERS = ("cohort-tcga-luad-single-slices", "metal-aapm-ctmar")
+SCENES, SCENE_SIZE, SIZE, SEED = 8000, (192, 192), (128, 128), 7
 KEPT_BACK = 25
 """Every so many scenes one is kept for validation."""
 ALL = len(FOLDS)
@@ -80,6 +80,7 @@ def make_scenes(data: Path, work: Path, jobs: int) -> None:
         path,
         blocks=np.stack([s.blocks for s in scenes]),
         classes=np.stack([s.classes for s in scenes]),
+        guess=np.stack([s.guess for s in scenes]),
         patients=np.array(patients),
     )
 
@@ -101,7 +102,7 @@ def train(data: Path, work: Path, fold: int, epochs: int, per_epoch: int) -> Non
     held = held_out_patients(data, fold)
     patients = [set(text.split(" | ")) for text in stored["patients"].tolist()]
     usable = [n for n, found in enumerate(patients) if not found & held]
-    blocks, classes = stored["blocks"], stored["classes"]
+    blocks, classes, guess = stored["blocks"], stored["classes"], stored["guess"]
     kept_back = usable[::KEPT_BACK]
     learned = sorted(set(usable) - set(kept_back))
     training, validation = (
@@ -110,7 +111,7 @@ def train(data: Path, work: Path, fold: int, epochs: int, per_epoch: int) -> Non
             per_epoch=count,
             seed=SEED,
             augment=varied,
-            scenes=[Scene(blocks[n], classes[n], ()) for n in chosen],
+            scenes=[Scene(blocks[n], classes[n], guess[n], ()) for n in chosen],
         )
         for chosen, count, varied in ((learned, per_epoch, True), (kept_back, len(kept_back), False))
     )
@@ -172,15 +173,14 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=10, help="of the folds; the shipped network learns twice as long")
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--per-epoch", type=int, default=1200)
     parser.add_argument("--ship", action="store_true", help="also train on all patients")
     parser.add_argument("--fold", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     if arguments.fold is not None:
-        epochs = arguments.epochs * (2 if arguments.fold == ALL else 1)
-        train(arguments.data, arguments.work, arguments.fold, epochs, arguments.per_epoch)
+        train(arguments.data, arguments.work, arguments.fold, arguments.epochs, arguments.per_epoch)
         return
     make_scenes(arguments.data, arguments.work, arguments.jobs)
     wanted = [*range(len(FOLDS)), *([ALL] if arguments.ship else [])]

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from DicomAnalysisLib.segmentation.training.composites import Composite, Part, compose, fit, push, take_apart
+from DicomAnalysisLib.segmentation.training.composites import (
+    SUPPORT_HU,
+    Composite,
+    Part,
+    compose,
+    fit,
+    push,
+    take_apart,
+)
 from DicomAnalysisLib.segmentation.training.made_supports import make_support
 from DicomAnalysisLib.volume import Volume
 from scipy import ndimage as ndi
@@ -57,15 +65,21 @@ class ContactCase:
     truth: Composite
 
     def scores(self, headrest: np.ndarray) -> dict[str, float]:
-        """Dice of the support, and patient lost (ppm, beyond 1.5 mm inside), of a mask."""
-        truth = self.truth.support
-        both = int(headrest.sum()) + int(truth.sum())
+        """Dice of the support and of its solid part (no foam), and patient lost (ppm, beyond 1.5 mm inside)."""
+        solid = self.volume.voxels > SUPPORT_HU
         spacing = self.volume.geometry.pixel_spacing
         inside = np.stack([ndi.distance_transform_edt(plane, sampling=spacing) > 1.5 for plane in self.truth.patient])
         return {
-            "dice": 2.0 * int((headrest & truth).sum()) / both if both else 1.0,
+            "dice": dice(headrest, self.truth.support),
+            "dice_solid": dice(headrest & solid, self.truth.support & solid),
             "patient_lost_ppm": 1e6 * int((headrest & inside).sum()) / max(1, int(self.truth.patient.sum())),
         }
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    """2 |A and B| / (|A| + |B|); 1 where both are empty."""
+    both = int(one.sum()) + int(other.sum())
+    return 2.0 * int((one & other).sum()) / both if both else 1.0
 
 
 def cases(

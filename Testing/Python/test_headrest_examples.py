@@ -22,10 +22,10 @@ from DicomAnalysisLib.segmentation.network.grid import (
 from DicomAnalysisLib.segmentation.training.composites import AIR_HU, Part, compose, fit, push, take_apart
 from DicomAnalysisLib.segmentation.training.example import headrest_example, store
 from DicomAnalysisLib.segmentation.training.examples import collect_examples
-from DicomAnalysisLib.segmentation.training.headrest_samples import HeadrestSamples
+from DicomAnalysisLib.segmentation.training.headrest_samples import HeadrestSamples, varied
 from DicomAnalysisLib.segmentation.training.labels import classical_labels, labels_with
 from DicomAnalysisLib.segmentation.training.made_supports import make_support
-from DicomAnalysisLib.segmentation.training.scenes import make_scene
+from DicomAnalysisLib.segmentation.training.scenes import Scene, make_scene
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -202,6 +202,25 @@ def test_scenes_say_whose_scans_are_in_them(examples):
     assert all(len(set(patients)) == len(patients) for patients in seen)
 
 
+def test_a_scenes_guess_is_the_classical_methods(examples):
+    scenes = [make_scene(examples, (64, 64), 3, n, compose_share=0) for n in range(6)]
+    right = [(scene.guess == scene.classes)[scene.classes > 0].mean() for scene in scenes]
+    assert min(right) > 0.8
+    assert all(set(np.unique(scene.guess)) <= {BACKGROUND, PATIENT, SUPPORT} for scene in scenes)
+
+
+def test_a_narrow_field_of_view_cuts_image_classes_and_guess_alike(examples):
+    scene = make_scene(examples, (64, 64), 3, 1)
+    full = Scene(np.full((3, 64, 64), 40, np.int16), np.ones((64, 64), np.uint8), np.ones((64, 64), np.uint8), ())
+    seen = [varied(full, np.random.default_rng(n)) for n in range(60)]
+    cut = [one for one in seen if (one.classes == 0).any()]
+    assert cut
+    for one in cut:
+        assert (one.blocks[:, one.classes == 0] <= -1000).all()
+        assert np.array_equal(one.classes == 0, one.guess == 0)
+    assert varied(scene, np.random.default_rng(0)).blocks.shape == scene.blocks.shape
+
+
 def test_samples_differ_by_epoch_and_repeat_for_a_resumed_run(examples, tmp_path):
     kept, mapped = (
         HeadrestSamples(examples, size=(64, 64), per_epoch=6, pool=6, seed=4, folder=folder)
@@ -224,8 +243,11 @@ def test_validation_looks_are_the_same_in_every_epoch(examples):
 def test_what_the_network_sees_is_bounded(head):
     grid = network_grid(head.volume.shape, head.volume.geometry)
     means = grid.block_means(head.volume.voxels)
-    seen = network_input(means[0], means[1], means[2])
+    guess = np.zeros(means[1].shape, np.uint8)
+    guess[0, :2] = PATIENT, SUPPORT
+    seen = network_input(means[0], means[1], means[2], guess)
     assert seen.shape == (CHANNELS, *grid.shape[1:])
+    assert seen[-1, 0, :3].tolist() == [1, -1, 0]
     assert np.abs(seen).max() <= 1
 
 
@@ -240,6 +262,6 @@ def test_composites_for_scoring_have_their_truth_apart_from_the_patient(head, la
     assert [case.kind for case in made] == ["real", "made", "made"]
     for case in made:
         assert case.truth.touching.any()
-        assert case.scores(case.truth.support) == {"dice": 1.0, "patient_lost_ppm": 0.0}
+        assert case.scores(case.truth.support) == {"dice": 1.0, "dice_solid": 1.0, "patient_lost_ppm": 0.0}
         assert case.scores(case.truth.patient)["dice"] == 0.0
         assert case.scores(case.truth.patient)["patient_lost_ppm"] > 5e5

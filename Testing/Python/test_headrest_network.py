@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from DicomAnalysisLib.errors import ModelError, UsageError
 from DicomAnalysisLib.phantom import make_head_phantom
 from DicomAnalysisLib.segmentation import SegmentationOptions, segment
 from DicomAnalysisLib.segmentation.analysis import Analysis
-from DicomAnalysisLib.segmentation.network.fusion import classical_patient
+from DicomAnalysisLib.segmentation.network.fusion import classical_guess
 from DicomAnalysisLib.segmentation.network.grid import PATIENT, SUPPORT, network_grid
 from DicomAnalysisLib.segmentation.network.headrest import draw_view, owned, view
 from DicomAnalysisLib.segmentation.network.use import NETWORK_MEASURES_BETTER, is_wanted, model_for
@@ -76,8 +77,9 @@ def seen_by(head, analysis, patient, support):
     columns = np.flatnonzero((means > -850).any((0, 1)))
     part = tuple(slice(max(0, a[0] - 16), a[-1] + 17) for a in (rows, columns))
     network = Knowing(patient[:, *part].astype(float), support[:, *part].astype(float))
-    seen = view(means, grid, np.arange(len(means)), network)
-    whose = owned(seen, analysis.levels, classical_patient(analysis, grid, seen.layers))
+    guess = classical_guess(analysis, grid)
+    seen = view(means, guess, grid, np.arange(len(means)), network)
+    whose = owned(seen, analysis.levels, guess)
     return draw_view(head.volume.voxels, seen, whose, analysis.levels, np.zeros(head.volume.shape, bool))
 
 
@@ -117,9 +119,33 @@ def test_empty_slices_stay_empty_and_are_not_looked_at(head, analysis):
     voxels[:3] = -1000
     grid = network_grid(head.volume.shape, head.volume.geometry)
     network = Knowing(np.zeros((10, 1, 1)), np.ones((10, 1, 1)))
-    seen = view(grid.block_means(voxels), grid, np.arange(10), network)
+    seen = view(grid.block_means(voxels), classical_guess(analysis, grid), grid, np.arange(10), network)
     assert network.asked == 7
     assert not seen.support[:3].any()
+
+
+def test_the_network_is_told_the_classical_methods_classes(head, analysis):
+    grid = network_grid(head.volume.shape, head.volume.geometry)
+    guess = classical_guess(analysis, grid)
+    assert guess.shape == grid.shape
+    patient, support = (grid.block_means(mask * np.int16(100), floor=0) > 90 for mask in (head.patient, head.headrest))
+    assert (guess[patient] == PATIENT).mean() > 0.95
+    assert (guess[support] == SUPPORT).mean() > 0.95
+
+
+def test_a_model_of_another_input_is_refused(head, small_model, tmp_path):
+    import torch
+    from DicomAnalysisLib.networks.architectures import build_network
+    from DicomAnalysisLib.networks.card import ModelCard
+    from DicomAnalysisLib.networks.model_folder import read_manifest, save_model
+
+    description = read_manifest(small_model).description
+    old = replace(description, architecture={**description.architecture, "in_channels": 4})
+    torch.manual_seed(0)
+    save_model(tmp_path / "old", build_network(old), old, ModelCard("tests"))
+    options = SegmentationOptions(tasks=("headrest",), method="network", device="cpu", models=(str(tmp_path / "old"),))
+    with pytest.raises(ModelError, match=r"4 channels.*5.*train"):
+        segment(head.volume, options)
 
 
 def test_the_result_says_which_network_ran(head, small_model):

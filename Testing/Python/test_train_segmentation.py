@@ -86,6 +86,7 @@ class TestCommand:
         assert set(scores) == {"patient", "support"}
         for score in scores.values():
             assert score["baselines"]["empty mask"] == 0
+            assert score["baselines"]["classical"] > 0.8, "its labels are the classical method's"
             assert 0.5 < score["baselines"]["neighbouring slice"] < 1
             assert (score["low"], score["high"]) == (None, None), "there is one test patient"
         card = read_manifest(output / "model").card
@@ -226,7 +227,9 @@ class TestScore:
             for image in images:
                 yield (image[0] * (image.sum() > -1)).astype(np.uint8)
 
-        [score] = score_patients(series, perfect_for_a, ("background", "metal"))
+        everything = {"everything": lambda image: np.ones(image.shape[1:], np.uint8)}
+        [score] = score_patients(series, perfect_for_a, ("background", "metal"), without=everything)
+        assert 0 < score.baselines["everything"] < 1
         assert score.value == 1.0
         assert score.baselines["empty mask"] == 0.0
         assert (score.low, score.high) == (1.0, 1.0)

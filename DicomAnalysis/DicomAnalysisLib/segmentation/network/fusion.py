@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..coarse import CoarseGrid
-from .grid import network_grid
+from .grid import guess_of, network_grid, on_grid
 from .headrest import draw_view, owned, view
 from .metal import refine_metal
 from .use import OpenNetwork, open_network
@@ -44,8 +44,9 @@ def draw_headrest(
         return False
     layers = np.arange(analysis.grid.shape[0])
     grid = network_grid(analysis.volume.shape, analysis.volume.geometry)
-    seen = view(grid.block_means(analysis.volume.voxels), grid, layers, network.predictor, report)
-    whose = owned(seen, analysis.levels, classical_patient(analysis, grid, layers))
+    guess = classical_guess(analysis, grid)
+    seen = view(grid.block_means(analysis.volume.voxels), guess, grid, layers, network.predictor, report)
+    whose = owned(seen, analysis.levels, guess[layers])
     draw_view(analysis.volume.voxels, seen, whose, analysis.levels, mask)
     note_use(analysis, "headrest", network)
     return True
@@ -69,14 +70,11 @@ def draw_metal(analysis: Analysis, options: SegmentationOptions, pieces: list[np
     return refined
 
 
-def classical_patient(analysis: Analysis, grid: CoarseGrid, layers: np.ndarray) -> np.ndarray:
-    """The patient as the classical method has it, on the network's grid."""
-    coarse = analysis.grid
-    rows, columns = (
-        np.minimum((np.arange(count) * grid.factor + grid.factor // 2) // coarse.factor, limit - 1)
-        for count, limit in zip(grid.shape[1:], coarse.shape[1:], strict=True)
-    )
-    return analysis.separation.patient[layers][:, rows][:, :, columns]
+def classical_guess(analysis: Analysis, grid: CoarseGrid) -> np.ndarray:
+    """The classical method's classes on the network's grid."""
+    found = analysis.separation
+    guess = guess_of(found.patient, found.dense_support, analysis.means, analysis.levels.support)
+    return on_grid(guess, analysis.grid, grid)
 
 
 def note_use(analysis: Analysis, task: str, network: OpenNetwork) -> None:

@@ -24,8 +24,9 @@ from .grid import PATIENT, SUPPORT, layer_inputs
 SOMETHING_HU = -850
 MARGIN_BLOCKS = 16
 SMALLEST_SUPPORT_ML, SMALLEST_PATIENT_ML = 1.0, 10.0
-SURE, SMALLEST_TAKEN_ML = 0.9, 2.0
-"""What the classical method calls patient is support only in pieces of this size of which the network is this sure."""
+SURE, SMALLEST_TAKEN_ML, SMALLEST_APART_ML = 0.9, 2.0, 20.0
+"""What the classical method calls patient is support only in pieces of which the network is so sure, of the first size
+where they touch what both call support, of the second where they do not: ears and noses stand alone."""
 CERTAIN = 255
 """Probabilities are whole 255ths."""
 
@@ -54,6 +55,7 @@ class NetworkView:
 
 def view(
     means: np.ndarray,
+    guess: np.ndarray,
     grid: CoarseGrid,
     layers: np.ndarray,
     predictor: Predictor,
@@ -65,6 +67,8 @@ def view(
     ----------
     means : array of int16, shape `grid.shape`
         Block means in HU.
+    guess : array of uint8, shape `grid.shape`
+        The classical method's classes.
     grid : CoarseGrid
         From `network_grid`.
     layers : array of int
@@ -81,7 +85,7 @@ def view(
     support = np.zeros_like(patient)
     part = _filled_part(means[layers])
     full = [n for n, k in enumerate(layers) if (means[k] > SOMETHING_HU).any()]
-    inputs = layer_inputs(means[:, *part], layers[full])
+    inputs = layer_inputs(means[:, *part], guess[:, *part], layers[full])
     for done, (n, probabilities) in enumerate(zip(full, predictor.run(inputs), strict=True)):
         patient[n, *part] = np.rint(probabilities[PATIENT] * CERTAIN)
         support[n, *part] = np.rint(probabilities[SUPPORT] * CERTAIN)
@@ -117,21 +121,21 @@ class Owned:
     region: np.ndarray
 
 
-def owned(seen: NetworkView, levels: BodyThresholds, patient: np.ndarray) -> Owned:
+def owned(seen: NetworkView, levels: BodyThresholds, guess: np.ndarray) -> Owned:
     """Decide whose the blocks are.
 
     Parameters
     ----------
     seen : NetworkView
     levels : BodyThresholds
-    patient : array of bool, shape of `seen.support`
-        The patient as the classical method has it.
+    guess : array of uint8, shape of `seen.support`
+        The classical method's classes.
     """
     block_ml = seen.grid.pixel_mm**2 * seen.grid.layer_mm / 1000
     margin = seen.support.astype(np.int32) - seen.patient
     found, islands = _whole_patient(seen, block_ml, margin)
     margin[morph.fill_holes(found & (seen.patient > CERTAIN // 2)) & ~(margin > 0)] = -CERTAIN
-    _keep_patient(margin, seen, patient, block_ml)
+    _keep_patient(margin, seen, guess, block_ml)
     region = (margin > 0) & ((seen.support > CERTAIN * 2 // 5) | islands) & (seen.means > levels.support)
     labels, count = ndi.label(region)
     sizes = np.bincount(labels.ravel(), minlength=count + 1) * block_ml
@@ -140,15 +144,18 @@ def owned(seen: NetworkView, levels: BodyThresholds, patient: np.ndarray) -> Own
     return Owned(margin, kept[labels])
 
 
-def _keep_patient(margin: np.ndarray, seen: NetworkView, patient: np.ndarray, block_ml: float) -> None:
+def _keep_patient(margin: np.ndarray, seen: NetworkView, guess: np.ndarray, block_ml: float) -> None:
     """Give back to the patient what the network takes of it without being sure, piece by piece."""
-    taken = (margin > 0) & patient
+    taken = (margin > 0) & (guess == PATIENT)
     labels, count = ndi.label(taken)
     if not count:
         return
     blocks = np.bincount(labels.ravel(), minlength=count + 1)
     sure = np.bincount(labels.ravel(), seen.support.ravel(), minlength=count + 1) / np.maximum(blocks, 1)
-    back = (sure < SURE * CERTAIN) | (blocks * block_ml < SMALLEST_TAKEN_ML)
+    touching = np.zeros(count + 1, bool)
+    touching[labels[morph.dilate((margin > 0) & (guess == SUPPORT), 1)]] = True
+    smallest = np.where(touching, SMALLEST_TAKEN_ML, SMALLEST_APART_ML)
+    back = (sure < SURE * CERTAIN) | (blocks * block_ml < smallest)
     back[0] = False
     margin[back[labels]] = -CERTAIN
 

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from ...errors import ModelError, UsageError
 from ...networks.model_folder import LoadedModel, find_model, load_model, read_manifest
 from ..options import SegmentationOptions
+from . import grid, metal
 
 if TYPE_CHECKING:
     from ...networks.prediction import Predictor
 
-NETWORK_TASKS = ("headrest", "metal")
+CHANNELS = {"headrest": grid.CHANNELS, "metal": metal.CHANNELS}
+"""What a network for each task sees."""
+NETWORK_TASKS = tuple(CHANNELS)
 
 
 PACKAGES = ("torch", "monai", "safetensors")
@@ -134,12 +137,24 @@ def open_network(task: str, options: SegmentationOptions, warnings: list[str]) -
         if folder is None:
             return None
         model = _loaded(folder, (folder / "manifest.json").stat().st_mtime_ns)
+        _require_input(model, task, folder)
         return OpenNetwork(Predictor(model, options.device), model)
     except ModelError as error:
         if options.method == "network" or options.models:
             raise
         warnings.append(f"The network for {task} was not used: {error}")
         return None
+
+
+def _require_input(model: LoadedModel, task: str, folder: Path) -> None:
+    """Refuse a network that was trained to see something else, by an earlier version for example."""
+    channels = model.description.architecture.get("in_channels", CHANNELS[task])
+    if channels != CHANNELS[task]:
+        msg = (
+            f"The network {folder.name} for {task} takes {channels} channels; this version of the program gives "
+            f"{CHANNELS[task]}. Please train it again, or use method classical."
+        )
+        raise ModelError(msg)
 
 
 @lru_cache(maxsize=4)

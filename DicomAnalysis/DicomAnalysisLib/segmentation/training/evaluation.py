@@ -26,7 +26,8 @@ class ClassScore:
     low, high : float or None
         Its interval by resampling patients; None with a single patient.
     baselines : mapping of str to float
-        The same number of an empty mask, and of every slice's truth taken for its neighbour's.
+        The same number of the program without a network, of an empty mask, and of every slice's truth taken for
+        its neighbour's.
     patients : mapping of str to float
         Dice by patient ID, of those who have the class or were given it.
     """
@@ -40,7 +41,11 @@ class ClassScore:
 
 
 def score_patients(
-    series: Iterable[tuple[str, Sequence[Slice]]], predict: Predict, class_names: Sequence[str], seed: int = 0
+    series: Iterable[tuple[str, Sequence[Slice]]],
+    predict: Predict,
+    class_names: Sequence[str],
+    seed: int = 0,
+    without: Mapping[str, Callable[[np.ndarray], np.ndarray]] | None = None,
 ) -> tuple[ClassScore, ...]:
     """Score a network.
 
@@ -53,22 +58,27 @@ def score_patients(
         Background first.
     seed : int
         Of the resampling.
+    without : mapping of str to callable
+        Further baselines: from an image to classes, without a network.
 
     Returns
     -------
     tuple of ClassScore
         One for each foreground class that is there or was found.
     """
+    without = without or {}
+    names = (*without, EMPTY, NEIGHBOUR)
     counts: dict[str, np.ndarray] = {}
     for patient_id, slices in series:
-        mine = counts.setdefault(patient_id, np.zeros((3, len(class_names), 2), np.int64))
+        mine = counts.setdefault(patient_id, np.zeros((1 + len(names), len(class_names), 2), np.int64))
         truths = [truth for _image, truth in slices]
         found = predict(image for image, _truth in slices)
-        for index, (truth, predicted) in enumerate(zip(truths, found, strict=True)):
+        for index, ((image, truth), predicted) in enumerate(zip(slices, found, strict=True)):
             beside = truths[index - 1] if index else truths[min(1, len(truths) - 1)]
-            for row, mask in enumerate((predicted, np.zeros_like(truth), beside)):
+            others = (rule(image) for rule in without.values())
+            for row, mask in enumerate((predicted, *others, np.zeros_like(truth), beside)):
                 mine[row] += _counts(truth, mask, len(class_names))
-    scores = (_class_score(counts, index, name, seed) for index, name in enumerate(class_names) if index)
+    scores = (_class_score(counts, index, name, names, seed) for index, name in enumerate(class_names) if index)
     return tuple(one for one in scores if one is not None)
 
 
@@ -82,7 +92,9 @@ def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float] | tu
     return float(low), float(high)
 
 
-def _class_score(counts: Mapping[str, np.ndarray], index: int, name: str, seed: int) -> ClassScore | None:
+def _class_score(
+    counts: Mapping[str, np.ndarray], index: int, name: str, baselines: Sequence[str], seed: int
+) -> ClassScore | None:
     there = {patient: found[:, index] for patient, found in counts.items() if found[0, index, 1]}
     if not there:
         return None
@@ -90,9 +102,10 @@ def _class_score(counts: Mapping[str, np.ndarray], index: int, name: str, seed: 
         patient: [2 * both / total if total else 1.0 for both, total in rows.tolist()]
         for patient, rows in there.items()
     }
-    network, empty, neighbour = np.mean(list(dice.values()), axis=0).tolist()
+    network, *others = np.mean(list(dice.values()), axis=0).tolist()
     own = {patient: values[0] for patient, values in sorted(dice.items())}
-    return ClassScore(name, network, *interval(list(own.values()), seed), {EMPTY: empty, NEIGHBOUR: neighbour}, own)
+    beside = dict(zip(baselines, others, strict=True))
+    return ClassScore(name, network, *interval(list(own.values()), seed), beside, own)
 
 
 def _counts(truth: np.ndarray, mask: np.ndarray, classes: int) -> np.ndarray:

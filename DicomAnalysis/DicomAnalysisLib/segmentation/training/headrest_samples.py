@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage as ndi
 
 from .. import morphology as morph
-from ..network.grid import SUPPORT, network_input
+from ..network.grid import PATIENT, SUPPORT, network_input
 from .example import Example
 from .scenes import Scene, make_scene
+
+MERGED_SHARE = 0.5
+"""Share of looks in which the classical method is made to take supports for patient."""
 
 
 class HeadrestSamples:
@@ -75,14 +79,15 @@ class HeadrestSamples:
 
         Returns
         -------
-        image : array of float32, shape (4, J, I)
+        image : array of float32, shape (5, J, I)
         labels : array of uint8, shape (J, I)
         """
-        if not self.augment:
-            scene = cut_at_surface(self.scene(index % self.pool), self.size, np.random.default_rng((self.seed, index)))
-            return network_input(*scene.blocks), np.ascontiguousarray(scene.classes)
-        rng = np.random.default_rng((self.seed, epoch, index, 1))
-        return look(cut_at_surface(self.scene((epoch * self.per_epoch + index) % self.pool), self.size, rng), rng)
+        rng = np.random.default_rng((self.seed, epoch, index, 1) if self.augment else (self.seed, index))
+        number = epoch * self.per_epoch + index if self.augment else index
+        scene = cut_at_surface(self.scene(number % self.pool), self.size, rng)
+        if self.augment:
+            scene = varied(scene, rng)
+        return network_input(*scene.blocks, scene.guess), np.ascontiguousarray(scene.classes)
 
 
 def cut_at_surface(scene: Scene, size: tuple[int, int], rng: np.random.Generator) -> Scene:
@@ -100,33 +105,45 @@ def cut_at_surface(scene: Scene, size: tuple[int, int], rng: np.random.Generator
     for at, want, have in zip(middle, size, classes.shape, strict=True):
         start = int(np.clip(at - want // 2 + rng.integers(-want // 3, want // 3 + 1), 0, have - want))
         part.append(slice(start, start + want))
-    return Scene(scene.blocks[:, *part], classes[tuple(part)], scene.patients)
+    return Scene(scene.blocks[:, *part], classes[tuple(part)], scene.guess[tuple(part)], scene.patients)
 
 
-def look(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A scene with noise, another calibration, padding, mirrored or turned."""
-    blocks, classes = _noisy(scene.blocks, rng), scene.classes
+def varied(scene: Scene, rng: np.random.Generator) -> Scene:
+    """A scene with noise, another calibration, a narrower field of view, mirrored or turned."""
+    blocks = _noisy(scene.blocks, rng)
+    maps = np.stack([scene.classes, scene.guess])
+    if rng.random() < MERGED_SHARE:
+        # In a whole stack the classical method merges more of a support with the patient than in three layers.
+        labels, count = ndi.label(maps[0] == SUPPORT)
+        kept = rng.random(count + 1) < 0.7
+        kept[0] = False
+        maps[1][kept[labels]] = PATIENT
+    if rng.random() < 0.15:
+        outside = _outside(maps.shape[1:], rng)
+        blocks[:, outside] = rng.choice([-1000, -1024])
+        maps[:, outside] = 0
     if rng.random() < 0.5:
-        blocks, classes = blocks[..., ::-1], classes[..., ::-1]
-    if classes.shape[0] == classes.shape[1] and rng.random() < 0.25:
+        blocks, maps = blocks[..., ::-1], maps[..., ::-1]
+    if maps.shape[1] == maps.shape[2] and rng.random() < 0.25:
         turns = int(rng.integers(1, 4))
-        blocks, classes = np.rot90(blocks, turns, (1, 2)), np.rot90(classes, turns)
+        blocks, maps = np.rot90(blocks, turns, (1, 2)), np.rot90(maps, turns, (1, 2))
     if rng.random() < 0.5:
         blocks = blocks[::-1]
-    return network_input(*blocks), np.ascontiguousarray(classes)
+    return Scene(blocks, maps[0], maps[1], scene.patients)
 
 
 def _noisy(blocks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Noise as after reconstruction, another calibration, padding outside the field of view."""
+    """Noise as after reconstruction, and another calibration."""
     level = rng.choice([0, rng.uniform(0, 25), rng.uniform(10, 80)])
-    out = blocks + level * rng.standard_normal(blocks.shape, np.float32)
-    out = (out + 1000) * rng.uniform(0.97, 1.03) - 1000 + rng.normal(0, 8)
-    if rng.random() < 0.3:
-        rows, columns = blocks.shape[1:]
-        y, x = np.ogrid[:rows, :columns]
-        radius = rng.uniform(0.42, 0.52) * max(rows, columns)
-        out[:, np.hypot(y - rows / 2, x - columns / 2) > radius] = rng.choice([-1000, -1024])
-    return out
+    out = blocks + np.float32(level) * rng.standard_normal(blocks.shape, np.float32)
+    return (out + 1000) * np.float32(rng.uniform(0.97, 1.03)) - np.float32(1000 - rng.normal(0, 8))
+
+
+def _outside(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """What lies outside a round field of view that cuts the window."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    centre = rng.uniform(0.3, 0.7, 2) * shape
+    return np.hypot(y - centre[0], x - centre[1]) > rng.uniform(0.45, 0.6) * max(shape)
 
 
 class _SceneStore:
@@ -135,14 +152,14 @@ class _SceneStore:
     def __init__(self, folder: Path, count: int, size: tuple[int, int]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._blocks = _mapped(folder / "scenes.npy", (count, 3, *size), np.int16)
-        self._classes = _mapped(folder / "classes.npy", (count, *size), np.uint8)
+        self._maps = _mapped(folder / "classes.npy", (count, 2, *size), np.uint8)
         self._made = np.zeros(count, bool)
 
     def get(self, number: int) -> Scene | None:
-        return Scene(self._blocks[number], self._classes[number], ()) if self._made[number] else None
+        return Scene(self._blocks[number], *self._maps[number], ()) if self._made[number] else None
 
     def put(self, number: int, scene: Scene) -> None:
-        self._blocks[number], self._classes[number] = scene.blocks, scene.classes
+        self._blocks[number], self._maps[number] = scene.blocks, (scene.classes, scene.guess)
         self._made[number] = True
 
 

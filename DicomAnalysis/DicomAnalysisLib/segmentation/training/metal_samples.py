@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +101,10 @@ class MetalSamples:
         state = np.random.SeedSequence((self.seed, epoch, index)).generate_state(1)[0]
         self._transforms.set_random_state(int(state))
         crop = {"hu": self.crops.hu[index][None].astype(np.float32), "truth": self.crops.truth[index][None]}
-        crop = self._transforms(crop)[0]
+        with warnings.catch_warnings():
+            # MONAI says for every crop without metal, or of metal alone, that it cannot be balanced.
+            warnings.filterwarnings("ignore", message="Num foregrounds")
+            crop = self._transforms(crop)[0]
         return network_input(np.asarray(crop["hu"])[0], pixel_mm), np.ascontiguousarray(np.asarray(crop["truth"])[0])
 
 

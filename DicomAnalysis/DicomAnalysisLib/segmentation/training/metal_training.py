@@ -8,8 +8,12 @@ looks like it: enamel and calcifications up to the end of the scale.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage as ndi
@@ -24,6 +28,8 @@ LARGE_MM2 = 300.0
 """Larger implants are not made of gold or amalgam."""
 _LARGE = ("titanium", "cobalt chromium", "steel")
 _TEETH = ("filling", "crown", "disc", "disc", "polygon")
+_THIN = ("seed", "clips", "stent", "coil", "wires")
+"""Often thinner than a slice, which then shows them weakly, but as wide as they are."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,23 @@ class MetalCase:
     metal: np.ndarray
     spacing: tuple[float, float]
     patient: str
+
+
+class _Metal(NamedTuple):
+    """Metal to put into a slice.
+
+    Attributes
+    ----------
+    share : array of float32, shape (j, i)
+        Share of each pixel that it covers.
+    material : str
+    depth : float
+        Share of the slice's thickness that it fills.
+    """
+
+    share: np.ndarray
+    material: str
+    depth: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +98,7 @@ def metal_training_sets(
     per_case: int = 8,
     cache: Path | None = None,
     report: Callable[[int, int], None] | None = None,
+    jobs: int = 1,
 ) -> MetalCrops:
     """Make the crops that the network is trained on: a pure function of its arguments.
 
@@ -91,6 +115,8 @@ def metal_training_sets(
         name it after the arguments.
     report : callable or None
         Called with slices done and their number.
+    jobs : int
+        Processes; the result does not depend on them.
 
     Returns
     -------
@@ -102,19 +128,30 @@ def metal_training_sets(
         return MetalCrops(stored["hu"], stored["truth"], stored["pixel_mm"], tuple(str(p) for p in stored["patients"]))
     found: list[tuple[np.ndarray, np.ndarray, float, str]] = []
     total = len(slices) + len(cases)
-    for number, case in enumerate([*slices, *cases]):
-        stage = _Stage.of(case)
-        for n in range(per_slice if number < len(slices) else per_case):
-            rng = np.random.default_rng((seed, number, n))
-            donor = None if number < len(slices) else _donor(case, cases, n, rng)
-            found.append(_crop(stage, donor, n == 0, rng))
-        if report is not None:
-            report(number + 1, total)
+    crops = partial(_crops_of, slices, cases, seed, per_slice, per_case)
+    with ProcessPoolExecutor(jobs) if jobs > 1 else nullcontext() as pool:
+        for done, some in enumerate((map if pool is None else pool.map)(crops, range(total)), start=1):
+            found += some
+            if report is not None:
+                report(done, total)
     hu, truth, pixel_mm, patients = zip(*found, strict=True)
     crops = MetalCrops(np.stack(hu), np.stack(truth), np.array(pixel_mm), patients)
     if cache is not None:
         _store(crops, cache)
     return crops
+
+
+def _crops_of(
+    slices: Sequence[MetalCase], cases: Sequence[MetalCase], seed: int, per_slice: int, per_case: int, number: int
+) -> list[tuple[np.ndarray, np.ndarray, float, str]]:
+    """All crops of one slice or, counted on, one case."""
+    own = number < len(slices)
+    case = slices[number] if own else cases[number - len(slices)]
+    stage, found = _Stage.of(case), []
+    for n in range(per_slice if own else per_case):
+        rng = np.random.default_rng((seed, number, n))
+        found.append(_crop(stage, None if own else _donor(case, cases, n, rng), n == 0, rng))
+    return found
 
 
 def _donor(case: MetalCase, cases: Sequence[MetalCase], n: int, rng: np.random.Generator) -> MetalCase:
@@ -135,14 +172,12 @@ def _crop(
 ) -> tuple[np.ndarray, np.ndarray, float, str]:
     """One crop: HU, truth, the pixel's size in mm, and whose they are."""
     case = stage.case
-    share, material = np.zeros(case.hu.shape, np.float32), "titanium"
+    metal = _Metal(np.zeros(case.hu.shape, np.float32), "titanium")
     for _ in range(20):
-        if donor is None:
-            share, material = _made(stage, rng)
-        else:
-            share, material = _given(stage, donor, as_it_is, rng)
-        if np.count_nonzero(share >= 0.5) >= 5:
+        metal = _made(stage, rng) if donor is None else _given(stage, donor, as_it_is, rng)
+        if np.count_nonzero(metal.share >= 0.5) >= 5:
             break
+    share = metal.share
     if rng.random() < 0.5:
         share = (share >= 0.5).astype(np.float32)
     kind = rng.random()
@@ -159,9 +194,9 @@ def _crop(
     else:
         image = add_streaks(
             hu,
-            share,
+            share * metal.depth,
             case.spacing,
-            material=material,
+            material=metal.material,
             scan=_any_scan(stage.beam, rng),
             seed=int(rng.integers(2**31)),
             window=window,
@@ -190,7 +225,7 @@ def _any_scan(beam: FanBeam, rng: np.random.Generator) -> Scan:
     )
 
 
-def _made(stage: _Stage, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+def _made(stage: _Stage, rng: np.random.Generator) -> _Metal:
     """One to four made implants of one material."""
     teeth = np.argwhere(stage.hu > 1400)
     at_teeth = len(teeth) > 150 and rng.random() < 0.7
@@ -211,10 +246,11 @@ def _made(stage: _Stage, rng: np.random.Generator) -> tuple[np.ndarray, str]:
         near = np.hypot(*((places - place) * spacing).T) < 60
         place = places[near][rng.integers(np.count_nonzero(near))]
     materials = IMPLANTS[kind][1]
-    return share, materials[rng.integers(len(materials))]
+    depth = rng.uniform(0.15, 1.0) if kind in _THIN and rng.random() < 0.6 else 1.0
+    return _Metal(share, materials[rng.integers(len(materials))], depth)
 
 
-def _given(stage: _Stage, donor: MetalCase, as_it_is: bool, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+def _given(stage: _Stage, donor: MetalCase, as_it_is: bool, rng: np.random.Generator) -> _Metal:
     """A case's own metal, as it is or moved, turned and scaled."""
     metal = donor.metal.astype(np.float32)
     if not (as_it_is and donor is stage.case):
@@ -226,7 +262,7 @@ def _given(stage: _Stage, donor: MetalCase, as_it_is: bool, rng: np.random.Gener
         metal = ndi.affine_transform(metal, matrix, centre - matrix @ place, stage.hu.shape, order=1)
     area = np.count_nonzero(metal >= 0.5) * stage.case.spacing[0] * stage.case.spacing[1]
     materials = _LARGE if area > LARGE_MM2 else tuple(MATERIALS)
-    return metal, materials[rng.integers(len(materials))]
+    return _Metal(metal, materials[rng.integers(len(materials))])
 
 
 def _with_bright_tissue(stage: _Stage, rng: np.random.Generator) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,8 @@ class Recipe:
         ``slices(example)``: the slices of a real series as the network is to see them, in their order.
     intended_use : str
         For the model's card.
+    without_network : mapping of str to callable
+        Baselines for a score: what the program makes of an image (of `slices`) without a network.
     picture_channel : int
         Of the image, for strips.
     """
@@ -42,6 +44,7 @@ class Recipe:
     describe: Callable[[bool], ModelDescription]
     slices: Callable[[Any], Iterator[Slice]]
     intended_use: str
+    without_network: Mapping[str, Callable[[np.ndarray], np.ndarray]]
     picture_channel: int = 0
 
 
@@ -60,6 +63,7 @@ def recipe_for(task: str) -> Recipe:
 
 
 def _headrest() -> Recipe:
+    from ..network.grid import guessed
     from .headrest_samples import HeadrestSamples
     from .tasks import model_description
 
@@ -69,6 +73,7 @@ def _headrest() -> Recipe:
         lambda small: model_description("headrest", small),
         headrest_slices,
         "Finds headrest, holder, table and pads in axial CT, apart from the patient.",
+        {"classical": guessed},
         picture_channel=1,
     )
 
@@ -83,6 +88,7 @@ def _metal() -> Recipe:
         lambda small: model_description("metal", small),
         metal_examples.plain_slices,
         "Finds metal in CT, where streaks blur it, too.",
+        {"2500 HU": metal_examples.above_2500_hu},
         picture_channel=metal_examples.PICTURE_CHANNEL,
     )
 
@@ -95,11 +101,14 @@ def headrest_slices(example: Any) -> Iterator[Slice]:
     example : examples.Example
     """
     from ..network.grid import BLOCK_MM, layer_inputs
+    from .guess import classical_guess
 
     rows, columns = (max(1, round(BLOCK_MM / mm)) for mm in example.spacing[1:])
     means = np.stack([_pooled(layer.astype(np.float32), rows, columns) for layer in example.hu])
+    guess = classical_guess(np.asarray(example.hu), example.spacing)[:, rows // 2 :: rows, columns // 2 :: columns]
+    guess = guess[:, : means.shape[1], : means.shape[2]]
     classes = int(example.labels.max()) + 1 if example.labels.size else 1
-    for layer, image in zip(example.usable, layer_inputs(means, np.asarray(example.usable)), strict=True):
+    for layer, image in zip(example.usable, layer_inputs(means, guess, np.asarray(example.usable)), strict=True):
         shares = [_pooled((example.labels[layer] == n).astype(np.float32), rows, columns) for n in range(classes)]
         yield image, np.argmax(shares, axis=0).astype(np.uint8)
 

@@ -207,6 +207,7 @@ class _Training:
             lambda images: (chances.argmax(0).astype("uint8") for chances in predictor.run(images)),
             self.description.classes,
             self.options.seed,
+            self.recipe.without_network,
         )
 
 

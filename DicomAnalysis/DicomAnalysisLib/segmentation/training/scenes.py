@@ -18,6 +18,7 @@ from .. import morphology as morph
 from ..network.grid import PATIENT, SUPPORT
 from .composites import AIR_HU, Composite, Part, compose, fit_slices, push, rim_of
 from .example import Example
+from .guess import classical_guess
 from .made_supports import make_support
 
 BLOCK_RANGE_MM = (1.15, 2.1)
@@ -33,13 +34,15 @@ class Scene(NamedTuple):
     ----------
     blocks : array of int16, shape (3, J, I)
         HU.
-    classes : array of uint8, shape (J, I)
+    classes, guess : array of uint8, shape (J, I)
+        The truth, and what the classical method makes of the three layers.
     patients : tuple of str
         Whose scans are in it: of the patient, and of the support where it is another's.
     """
 
     blocks: np.ndarray
     classes: np.ndarray
+    guess: np.ndarray
     patients: tuple[str, ...]
 
 
@@ -73,14 +76,15 @@ def make_scene(
     if rng.random() < compose_share and (labels == PATIENT).any():
         hu, labels, other = _add_support(hu, labels, spacing, examples, example, rng)
         patients += (other,) if other else ()
+    guess = classical_guess(hu, spacing)[1]
     if vary and rng.random() < 0.3:
         sigma = rng.uniform(0.3, 0.9)
         hu = ndi.gaussian_filter(hu.astype(np.float32), (0, sigma, sigma))
-    blocks, classes = _pooled(hu, labels, spacing, rng if vary else None)
+    blocks, maps = _pooled(hu, labels, guess, spacing, rng if vary else None)
     if vary:
-        blocks, classes = _turned(blocks, classes, rng)
-    blocks, classes = _window(blocks, classes, size, rng)
-    return Scene(np.rint(blocks).astype(np.int16), classes, patients)
+        blocks, maps = _turned(blocks, maps, rng)
+    blocks, maps = _window(blocks, maps, size, rng)
+    return Scene(np.rint(blocks).astype(np.int16), maps[0], maps[1], patients)
 
 
 def _chosen(examples: Sequence[Example], rng: np.random.Generator) -> Example:
@@ -159,9 +163,13 @@ def _alone(example: Example, layer: int, solid: bool) -> Part:
 
 
 def _pooled(
-    hu: np.ndarray, labels: np.ndarray, spacing: tuple[float, float, float], rng: np.random.Generator | None
+    hu: np.ndarray,
+    labels: np.ndarray,
+    guess: np.ndarray,
+    spacing: tuple[float, float, float],
+    rng: np.random.Generator | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Block means of three layers and the classes of the middle one."""
+    """Block means of three layers; classes and guess of the middle one, shape (2, J, I)."""
     pixel = max(spacing[1:])
     choices = [f for f in range(1, 9) if BLOCK_RANGE_MM[0] <= f * pixel <= BLOCK_RANGE_MM[1]] or [
         max(1, round(1.5 / pixel))
@@ -183,42 +191,41 @@ def _pooled(
     classes = np.zeros(patient.shape, np.uint8)
     classes[patient >= 0.5] = PATIENT
     classes[(support >= SUPPORT_SHARE) & (support > patient)] = SUPPORT
-    return mean(hu), classes
+    middles = guess[part][factor // 2 :: factor, factor // 2 :: factor]
+    return mean(hu), np.stack([classes, middles])
 
 
-def _turned(blocks: np.ndarray, classes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _turned(blocks: np.ndarray, maps: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Rotated and scaled; prone and lateral positions now and then."""
     if rng.random() < 0.25:
         turns = int(rng.integers(4))
-        blocks, classes = np.rot90(blocks, turns, (1, 2)), np.rot90(classes, turns)
+        blocks, maps = np.rot90(blocks, turns, (1, 2)), np.rot90(maps, turns, (1, 2))
     if rng.random() < 0.5:
-        return blocks, classes
+        return blocks, maps
     angle, scale = rng.normal(0, 0.15), rng.uniform(0.85, 1.15)
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / scale
-    centre = 0.5 * np.array(classes.shape)
+    centre = 0.5 * np.array(maps.shape[1:])
     offset = centre - matrix @ centre
-    turned = np.stack(
-        [ndi.affine_transform(plane, matrix, offset, order=1, mode="constant", cval=AIR_HU) for plane in blocks]
-    )
-    return turned, ndi.affine_transform(classes, matrix, offset, order=0, mode="constant", cval=0)
+    turned = [ndi.affine_transform(plane, matrix, offset, order=1, mode="constant", cval=AIR_HU) for plane in blocks]
+    nearest = [ndi.affine_transform(plane, matrix, offset, order=0, mode="constant", cval=0) for plane in maps]
+    return np.stack(turned), np.stack(nearest)
 
 
 def _window(
-    blocks: np.ndarray, classes: np.ndarray, size: tuple[int, int], rng: np.random.Generator
+    blocks: np.ndarray, maps: np.ndarray, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """A window of the wanted size around a place on the patient's or the support's surface."""
-    need = [max(0, want - have) for want, have in zip(size, classes.shape, strict=True)]
+    need = [max(0, want - have) for want, have in zip(size, maps.shape[1:], strict=True)]
     if any(need):
-        pad = [(n // 2, n - n // 2) for n in need]
-        blocks = np.pad(blocks, [(0, 0), *pad], constant_values=AIR_HU)
-        classes = np.pad(classes, pad)
-    places = np.argwhere(classes == SUPPORT)
+        pad = [(0, 0), *((n // 2, n - n // 2) for n in need)]
+        blocks, maps = np.pad(blocks, pad, constant_values=AIR_HU), np.pad(maps, pad)
+    places = np.argwhere(maps[0] == SUPPORT)
     if not len(places) or rng.random() < 0.3:
-        places = np.argwhere(classes > 0)
-    middle = places[rng.integers(len(places))] if len(places) else np.array(classes.shape) // 2
+        places = np.argwhere(maps[0] > 0)
+    middle = places[rng.integers(len(places))] if len(places) else np.array(maps.shape[1:]) // 2
     start = [
         int(np.clip(m + rng.integers(-s // 3, s // 3 + 1) - s // 2, 0, n - s))
-        for m, s, n in zip(middle, size, classes.shape, strict=True)
+        for m, s, n in zip(middle, size, maps.shape[1:], strict=True)
     ]
     part = tuple(slice(a, a + s) for a, s in zip(start, size, strict=True))
-    return blocks[:, *part], np.ascontiguousarray(classes[part])
+    return blocks[:, *part], np.ascontiguousarray(maps[:, *part])

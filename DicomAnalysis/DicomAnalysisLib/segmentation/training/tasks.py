@@ -45,6 +45,7 @@ def model_description(task: str, small: bool = False) -> ModelDescription:
                 "block_mm": grid.BLOCK_MM,
                 "neighbouring_layers": 1,
                 "windows_hu": [list(grid.WIDE_HU)] * 3 + [list(grid.NARROW_HU)],
+                "last_channel": "the classical method: 1 patient, -1 support",
             },
             {"classes": list(grid.CLASSES)},
         )
