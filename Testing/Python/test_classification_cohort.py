@@ -326,6 +326,11 @@ def test_angiograms_are_views_by_angle_within_a_tolerance(tmp_path):
     assert cohort.cases[0].missing_views == ()
     with pytest.raises(UsageError, match="cannot be understood"):
         ViewRule.from_text("x:angle=3")
+    for text in ("x:primary=nan", "x:tolerance=inf"):
+        with pytest.raises(UsageError, match="number of degrees"):
+            ViewRule.from_text(text)
+    with pytest.raises(UsageError, match="colon"):
+        ViewRule("x:y", primary=3)
 
 
 def test_a_view_column_names_views_of_files(tmp_path):
@@ -461,3 +466,15 @@ def test_real_files_of_many_kinds(shared_data):
     assert any("truncated_pixels.dcm was left out" in line for line in found.problems)
     mammogram = next(image for image in found.images if image.identity.modality == "MG")
     assert read_image(mammogram.files).shape == (1, 466, 423)
+
+
+WORDS = st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=8)
+DEGREES = st.none() | st.floats(-360, 360)
+
+
+@given(WORDS, st.sampled_from(("", "sag", "a{1,3}", ",", "x,primary=4", "a=b, c")), *[WORDS] * 2, *[DEGREES] * 2)
+def test_a_rule_of_a_view_and_its_text_are_the_same(name, description, laterality, position, primary, secondary):
+    assume(name.strip() and ":" not in name)
+    for tolerance in (10.0, 2.5):
+        rule = ViewRule(name, description, laterality, position, primary, secondary, tolerance)
+        assert ViewRule.from_text(rule.to_text()) == rule

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 pytest.importorskip("torch", reason="classifiers need the extra 'network'")
@@ -354,6 +355,27 @@ class TestCommand:
         assert main([*arguments, "--series", "9.9"]) == 2
         assert "There is no readable series 9.9" in capsys.readouterr().err
         assert main([*arguments[:3], str(tmp_path / "none"), *arguments[4:]]) == 2
+
+    def test_scouts_are_skipped(self, bright_model, tmp_path, capsys):
+        source = tmp_path / "source"
+        for number, kind in enumerate(("AXIAL", "LOCALIZER")):
+            identity = replace(IDENTITY, series_uid=f"1.2.3.{number}")
+            write_dicom_series(replace(make_volume(shape=(6, 72, 60)), identity=identity), source / kind)
+            for path in (source / kind).iterdir():
+                dataset = pydicom.dcmread(path)
+                dataset.ImageType = ["ORIGINAL", "PRIMARY", kind]
+                dataset.save_as(path)
+        output = tmp_path / "out"
+        arguments = ["classify", str(source), "--model", str(bright_model), "--output", str(output), "--json"]
+        assert main(arguments) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert {one["case_id"]: one["status"] for one in document["series"]} == {
+            "1.2.3.0": "done",
+            "1.2.3.1": "skipped",
+        }
+        assert next(one["reason"] for one in document["series"] if one["status"] == "skipped") == "a scout image"
+        assert not (output / "1.2.3.1").exists()
+        assert main([*arguments, "--series", "1.2.3.1"]) == 1, "nothing was done"
 
     def test_again_over_the_same_output_inside_the_source(self, series_folder, bright_model):
         output = series_folder / "0" / "results"

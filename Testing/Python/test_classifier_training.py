@@ -26,6 +26,7 @@ from DicomAnalysisLib.classification.cases import KeptCases, spread_order
 from DicomAnalysisLib.classification.evaluation.predictions import read_predictions
 from DicomAnalysisLib.classification.fitting import epoch_value, fit_classifier
 from DicomAnalysisLib.classification.heads import Heads
+from DicomAnalysisLib.classification.images import read_image
 from DicomAnalysisLib.classification.labels import CohortOptions, build_cohort
 from DicomAnalysisLib.classification.options import ClassifierOptions
 from DicomAnalysisLib.classification.prediction import load_classifier
@@ -39,6 +40,7 @@ from DicomAnalysisLib.errors import ModelError, SourceError, UsageError
 from DicomAnalysisLib.jobs import JobProcess, train_classifier_job
 from DicomAnalysisLib.networks.fit_options import TrainingCancelledError, TrainingError
 from DicomAnalysisLib.networks.history import read_history
+from DicomAnalysisLib.reporting.classification_report import write_report
 from flat_images import write_flat
 
 SHAPE = (1, 3, 24, 24)
@@ -316,7 +318,7 @@ def cohort(tmp_path_factory):
 def trained(cohort, tmp_path_factory):
     output = tmp_path_factory.mktemp("trained") / "out"
     events = []
-    return train_classifier(cohort, PICTURES, output, events.append), events
+    return train_classifier(cohort, PICTURES, output, events.append, write_report=write_report), events
 
 
 class TestATraining:
@@ -381,6 +383,17 @@ class TestATraining:
         assert (other.model / same).read_bytes() == (outcome.model / same).read_bytes()
         assert other.temperature == outcome.temperature
 
+    def test_what_it_was_trained_on_is_known_before_and_after_preparation(self, trained):
+        outcome, _events = trained
+        known = json.loads((outcome.model / "manifest.json").read_text(encoding="utf-8"))["model"]["input"]["range"]
+        assert known["prepared"]["p95"][1] <= 1.5 < known["values"]["p95"][1]
+        path = next(iter(outcome.cohort.cases)).views[0].files
+        volume = read_image(path)
+        classifier = load_classifier(outcome.model, "cpu")
+        assert not any("The values differ" in line for line in classifier.predict(volume).warnings)
+        scaled = replace(volume, voxels=volume.voxels * 8)
+        assert any("The values differ" in line for line in classifier.predict(scaled).warnings)
+
     def test_a_folder_that_is_not_ours_is_refused_and_a_training_is_resumed(self, trained, cohort, tmp_path):
         outcome, _events = trained
         (tmp_path / "thesis.txt").write_text("years of work")
@@ -433,6 +446,7 @@ def test_several_views_keep_their_order_from_training_to_prediction(tmp_path):
     outcome = train_classifier(cohort, options, tmp_path / "out", evaluated=False)
     classifier = load_classifier(outcome.model, "cpu")
     assert classifier.view_names == names
+    assert tuple(ViewRule.from_text(text) for text in classifier.view_rules) == rules
     from DicomAnalysisLib.classification.images import read_image
 
     predictions = read_predictions(outcome.predictions, cohort.targets)

@@ -18,7 +18,7 @@ import torch
 from bright_squares import BrightSquares, tiny_network
 from DicomAnalysisLib.errors import UsageError
 from DicomAnalysisLib.networks.checkpoint import NAME, load_checkpoint
-from DicomAnalysisLib.networks.fit_loop import dice_of, make_loss
+from DicomAnalysisLib.networks.fit_loop import dice_of, make_loss, one_cycle
 from DicomAnalysisLib.networks.fit_options import FitOptions, TrainingCancelledError, TrainingError
 from DicomAnalysisLib.networks.fitting import fit
 from DicomAnalysisLib.networks.history import read_history
@@ -188,6 +188,24 @@ class TestTheEnd:
         assert (result.stopped, len(result.history)) == ("minutes", 1)
         _network, result = train(tmp_path, FitOptions(epochs=50, device="cpu", minutes=1e-6), resume=True)
         assert len(result.history) == 2, "every call does at least one epoch: whoever resumes gets on"
+
+    @pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 19, 21, 300])
+    def test_the_learning_rate_rises_and_falls_over_any_number_of_steps(self, steps):
+        import torch
+
+        optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=1.0)
+        schedule = one_cycle(optimizer, 1e-2, steps)
+        rates = []
+        for _step in range(steps):
+            rates.append(schedule.get_last_lr()[0])
+            optimizer.step()
+            if len(rates) < steps:
+                schedule.step()
+        assert all(0 < rate <= 1e-2 for rate in rates)
+        if steps > 2:
+            assert rates[0] < 1e-3
+            assert max(rates) > 5e-3
+            assert rates[-1] < 1e-5
 
     def test_cancel_between_batches_keeps_the_checkpoint(self, unbroken, tmp_path):
         asked = []

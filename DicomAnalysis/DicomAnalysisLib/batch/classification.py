@@ -24,7 +24,7 @@ from ..errors import DicomAnalysisError, UsageError
 from ..files.classification_folder import LEFT_OUT, TABLE, write_classification, write_left_out, write_table
 from ..files.names import safe_name
 from ..volume import Volume
-from .outcomes import DONE, FAILED, RUNNING, is_damaged_image
+from .outcomes import DONE, FAILED, RUNNING, SKIPPED, is_damaged_image
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class CaseOutcome:
     case_id : str
         The Series Instance UID; of several views the Study Instance UID.
     status : str
-        ``running``, then ``done`` or ``failed``.
+        ``running``, then ``done``, ``skipped`` (a scout) or ``failed``.
     series_uids : tuple of str
         Those of its views.
     folder : Path or None
@@ -52,7 +52,7 @@ class CaseOutcome:
         By ``target:class``.
     warnings : tuple of str
     reason : str
-        Why it failed.
+        Why it was skipped or failed.
     seconds : float
     """
 
@@ -91,7 +91,7 @@ class ClassificationReport:
     def complete(self) -> bool:
         """Whether something was done and nothing failed."""
         statuses = {outcome.status for outcome in self.outcomes}
-        return statuses == {DONE} and not self.problems
+        return DONE in statuses and FAILED not in statuses and not self.problems
 
 
 class Watch(Protocol):
@@ -175,13 +175,17 @@ def classify_source(
         msg = f"There is no readable series {series_uids} in the source; `list` shows those there are.{reason}"
         raise UsageError(msg)
     rules = view_rules or tuple(ViewRule.from_text(text) for text in classifier.view_rules)
-    cases, left_out = _cases(images, classifier, rules)
+    cases, left_out = _cases([one for one in images if not one.is_scout], classifier, rules)
     left_out += [] if uids is not None else [line for line in found.problems if not _speaks_of(line, problems)]
     batch = _Batch(output, classifier, explain, tell, watch)
     try:
         for uid in uids or ():
             if not any(one.identity.series_uid == uid for one in images):
                 batch.note(CaseOutcome(uid, FAILED, (uid,), reason=_why_missing(uid, opened.problems)))
+        for image in images:
+            if image.is_scout:
+                uid = image.identity.series_uid
+                batch.note(CaseOutcome(uid, SKIPPED, (uid,), reason="a scout image"))
         batch.run(cases)
     finally:
         table = batch.write_tables(left_out)

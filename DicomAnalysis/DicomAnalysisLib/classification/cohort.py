@@ -151,6 +151,8 @@ class Cohort:
     digests : mapping of str to set of bytes
         case_id to digests of its slices, known once images were prepared (`dataset.prepare_cohort`): cases that
         share one show the same pixels, whatever their identifiers say.
+    view_rules : tuple of str
+        How images were known to be a view, as `views.ViewRule.to_text` writes it: the model keeps it.
     """
 
     targets: tuple[Target, ...]
@@ -160,6 +162,7 @@ class Cohort:
     unmatched_series: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     digests: Mapping[str, frozenset[bytes]] = field(default_factory=dict, compare=False, repr=False)
+    view_rules: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.cases)

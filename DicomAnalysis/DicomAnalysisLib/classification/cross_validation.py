@@ -21,7 +21,8 @@ from .cohort import Cohort, Split
 from .dataset import CohortDataset
 from .evaluation.predictions import Predictions, predictions_of, read_predictions, write_predictions
 from .outcome import ClassifierProgress, TrainingOutcome
-from .split_training import PREPARED, Place, Report, SplitTraining, with_evaluation
+from .scoring import with_evaluation
+from .split_training import PREPARED, Place, Report, SplitTraining
 from .splits import cross_validation_splits, split_patients
 
 SPLITS = "splits.json"
@@ -68,7 +69,7 @@ def cross_validate(
     if not evaluated:
         return outcome
     report(ClassifierProgress(0.97, "scoring"))
-    scored = with_evaluation(replace(outcome, split=tested, temperature={}), options.seed)
+    scored = with_evaluation(replace(outcome, split=tested, temperature={}), options.seed, place.write_report)
     return replace(scored, temperature=outcome.temperature)
 
 

@@ -96,6 +96,8 @@ class FoundImage:
     facts : mapping
         See `Case.facts`.
     is_dicom : bool
+    is_scout : bool
+        A localizer: it shows where the slices of others lie.
     """
 
     identity: SeriesIdentity
@@ -104,6 +106,7 @@ class FoundImage:
     pixels: int
     facts: Mapping[str, str | float] = field(default_factory=dict)
     is_dicom: bool = True
+    is_scout: bool = False
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,8 @@ def _placed(identity: SeriesIdentity, stack: Stack) -> FoundImage:
         "spacing_mm": round(stack.geometry.slice_spacing, 3),
         "pixel_mm": round(stack.geometry.pixel_spacing[0], 4),
     }
-    return FoundImage(_with_name(identity, stack.slices[0][0]), stack.paths, count, count * rows * columns, facts)
+    named, pixels = _with_name(identity, stack.slices[0][0]), count * rows * columns
+    return FoundImage(named, stack.paths, count, pixels, facts, is_scout=stack.is_localizer)
 
 
 def _with_name(identity: SeriesIdentity, instance: Instance) -> SeriesIdentity:

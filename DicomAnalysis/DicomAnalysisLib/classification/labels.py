@@ -117,6 +117,7 @@ def build_cohort(
             )
         ),
         problems=tuple(dict.fromkeys(problems)),
+        view_rules=tuple(rule.to_text() for rule in options.views or () if rule.is_automatic),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..networks.devices import autocast_dtype, choose_device
-from ..networks.fit_loop import LARGEST_GRADIENT, WARM_UP
+from ..networks.fit_loop import LARGEST_GRADIENT, one_cycle
 from ..networks.fit_options import TrainingError
 from .augmentation import augment
 from .cases import KeptCases, parts_of, spread_order
@@ -46,11 +46,8 @@ class Learner:
         self.batches = len(parts_of(np.arange(len(training)), options.batch))
         steps = self.batches * options.epochs + 1
         rate = options.largest_rate
-        warm_up = max(WARM_UP, min(1.0, 2 / steps))  # a rise of no step is a division by zero in torch
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=options.weight_decay)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, rate, total_steps=steps, pct_start=warm_up, cycle_momentum=False
-        )
+        self.schedule = one_cycle(self.optimizer, rate, steps)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
         self.weights = weights_of(heads, training) if options.balance == "weights" else {}
         self.loss = make_loss(heads, options.balance, self.weights)

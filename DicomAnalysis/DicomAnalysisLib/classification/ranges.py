@@ -46,7 +46,7 @@ def training_range(
         background and missing views are exactly 0. May be a generator: each is looked at once. Instead of
         an array, what `value_statistics` said of it, where arrays are not kept.
     volumes : iterable of Volume, optional
-        The same as they were read, where they are at hand: their values before preparation count, too.
+        Some of the same as they were read: their values before preparation count, too. May be a generator.
 
     Returns
     -------
@@ -56,25 +56,29 @@ def training_range(
         (``p5``, ``p50``, ``p95``, ``background``: each [smallest, largest] over the cases). What is not
         known is left out.
     """
-    cases, volumes = list(cases), list(volumes)
+    cases = list(cases)
     spacings = {"between_slices": [], "in_plane": []}
     for key, fact in zip(spacings, ("spacing_mm", "pixel_mm"), strict=True):
         spacings[key] = [one for case in cases if (one := _positive(case.facts.get(fact))) is not None]
+    names = {key: {_name(case.facts.get(key)) for case in cases} for key in ("modality", "body_part")}
+    as_read = []
     for volume in volumes:
+        as_read.append(value_statistics(volume.voxels))
         between, in_plane = _two(volume.geometry.spacing_kji)
         spacings["in_plane"].append(in_plane)
         spacings["between_slices"] += [between] if len(volume.voxels) > 1 else []
+        for key, known in names.items():
+            known.add(_name(getattr(volume.identity, key)))
     found: dict[str, object] = {"cases": len(cases)}
-    for key in ("modality", "body_part"):
-        names = {_name(case.facts.get(key)) for case in cases} | {_name(getattr(v.identity, key)) for v in volumes}
-        names.discard("")
-        if names and len(names) <= LARGEST_LISTED:
-            found[key] = sorted(names)
+    for key, known in names.items():
+        known.discard("")
+        if known and len(known) <= LARGEST_LISTED:
+            found[key] = sorted(known)
     if any(spacings.values()):
         found["spacing_mm"] = {key: _extent(values) for key, values in spacings.items() if values}
-    for key, arrays in (("prepared", prepared), ("values", (volume.voxels for volume in volumes))):
-        known = (array if isinstance(array, Mapping) else value_statistics(array) for array in arrays)
-        statistics = [one for one in known if one is not None]
+    looked = (array if isinstance(array, Mapping) else value_statistics(array) for array in prepared)
+    for key, several in (("prepared", looked), ("values", as_read)):
+        statistics = [one for one in several if one is not None]
         if statistics:
             found[key] = {name: _extent([one[name] for one in statistics]) for name in statistics[0]}
     return found

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import DicomAnalysisError
 from ..networks.fit_options import FitProgress, FitResult, TrainingCancelledError
 from . import training_outputs as outputs
 from .cache import PreparedCache
@@ -18,15 +17,18 @@ from .cohort import Cohort, Split
 from .dataset import CohortDataset
 from .fitting import fit_classifier
 from .heads import Heads, output_document
+from .images import read_image
 from .losses import indicators
 from .options import ClassifierOptions
 from .outcome import ClassifierProgress, TrainingOutcome
 from .ranges import training_range
 from .recipe import Recipe
+from .scoring import WriteReport, card_scores, with_evaluation
 from .splits import check_split
 
 if TYPE_CHECKING:
     from ..networks.architectures import ModelDescription
+    from ..volume import Volume
 
 PREPARED, FITTED, PREDICTED = 0.15, 0.9, 0.95
 """Shares of the whole when images are prepared, when the training is over, and when all cases are predicted."""
@@ -34,8 +36,8 @@ PREPARED, FITTED, PREDICTED = 0.15, 0.9, 0.95
 SUREST = 0.5
 """The smallest temperature: a few validation cases that are all right do not say how sure to be."""
 
-MOST_WARNINGS = 6
-"""Of the evaluation; the report has all of them."""
+READ_AGAIN = 12
+"""Training cases whose values before preparation are looked at, too."""
 
 Report = Callable[[ClassifierProgress], None]
 
@@ -48,6 +50,7 @@ class Place:
     output: Path
     recipe: Recipe
     cache: PreparedCache
+    write_report: WriteReport | None = None
 
 
 class SplitTraining:
@@ -154,7 +157,7 @@ class SplitTraining:
             chosen = set(cases.case_ids)
             whole = [case for case in self.cohort.cases if case.case_id in chosen]
             images: Iterator[np.ndarray] = (dataset.sample(index).images for index in _some(dataset, chosen))
-            self.range = training_range(whole, images)
+            self.range = training_range(whole, images, _as_read(dataset, chosen))
         return cases
 
     def _predict(
@@ -174,7 +177,7 @@ class SplitTraining:
 
     def _evaluated(self, outcome: TrainingOutcome, description: ModelDescription) -> TrainingOutcome:
         self.report(ClassifierProgress(PREDICTED, "scoring"))
-        outcome = with_evaluation(outcome, self.options.seed)
+        outcome = with_evaluation(outcome, self.options.seed, self.place.write_report)
         scores = list(card_scores(outcome))
         if scores:
             outputs.write_model(self.output, self.network, description, self.cohort, self.split, self.start, scores)
@@ -218,7 +221,12 @@ def describe(
         "1",
         TASK,
         network.to_architecture(),
-        {"recipe": recipe.to_dict(), "views": list(cohort.view_names), "range": dict(known or {})},
+        {
+            "recipe": recipe.to_dict(),
+            "views": list(cohort.view_names),
+            "view_rules": list(cohort.view_rules),
+            "range": dict(known or {}),
+        },
         output_document(cohort.targets, temperature or {}, cohort.view_names),
     )
     return ModelDescription.from_dict(description.to_dict())
@@ -246,52 +254,6 @@ def fitted_temperatures(heads: Heads, logits: np.ndarray, labels: np.ndarray) ->
     return found
 
 
-def with_evaluation(outcome: TrainingOutcome, seed: int) -> TrainingOutcome:
-    """Scores on the test patients and the report; what cannot be made is said in the warnings."""
-    from .evaluation.evaluate import evaluate
-
-    warnings, files, scores = list(outcome.warnings), dict(outcome.files), []
-    try:
-        evaluation = evaluate(
-            outcome.cohort, outcome.split, outcome.predictions, seed=seed, temperature=outcome.temperature or None
-        )
-    except ImportError as error:
-        return replace(outcome, warnings=(*warnings, f"The test part was not scored: install {error.name}."))
-    except DicomAnalysisError as error:
-        return replace(outcome, warnings=(*warnings, f"The test part was not scored: {error}"))
-    for target in evaluation.targets:
-        for one in target.classes:
-            name = f"{one.target}: {one.name}" if len(evaluation.targets) > 1 else one.name
-            area = one.auroc
-            scores.append(
-                {"name": name, "auroc": area.value, "low": area.low, "high": area.high, "note": one.reason or area.note}
-            )
-    found = [flag.text for flag in evaluation.flags] + list(evaluation.leaks)
-    warnings += found[:MOST_WARNINGS]
-    if len(found) > MOST_WARNINGS:
-        warnings.append(f"{len(found) - MOST_WARNINGS} more doubts about the scores are in the report.")
-    try:
-        from ..reporting.classification_report import write_report
-
-        files["report"] = write_report(evaluation, outcome.output).html
-    except ImportError as error:
-        warnings.append(f"The report was not written: {error.name} is not installed.")
-    except DicomAnalysisError as error:
-        warnings.append(f"The report was not written: {error}")
-    return replace(outcome, files=files, scores=tuple(scores), warnings=tuple(warnings))
-
-
-def card_scores(outcome: TrainingOutcome) -> Iterator[object]:
-    """The scores as the model's card has them."""
-    from ..networks.card import Score
-
-    patients = len(outcome.cohort.subset(outcome.split.test).patients())
-    on = f"{patients} test patients, kept apart from training and from the choice of the epoch"
-    for one in outcome.scores:
-        if one["auroc"] is not None:
-            yield Score(f"AUROC {one['name']}", on, one["auroc"], one["low"], one["high"], baselines={"guessing": 0.5})
-
-
 def _told(progress: FitProgress) -> ClassifierProgress:
     message = f"epoch {progress.epoch} of {progress.epochs}"
     if progress.record is not None:
@@ -303,7 +265,15 @@ def _told(progress: FitProgress) -> ClassifierProgress:
     return ClassifierProgress(value, progress.stage, message, progress.seconds_left, progress.record)
 
 
+def _as_read(dataset: CohortDataset, chosen: set[str]) -> Iterator[Volume]:
+    """Images of a few cases before preparation, one at a time: a recipe by percentiles hides another scale."""
+    for index in _some(dataset, chosen, READ_AGAIN):
+        for view in dataset.cases[index].views:
+            if view.present:
+                yield read_image(view.files)
+
+
 def _some(dataset: CohortDataset, chosen: set[str], most: int = 200) -> list[int]:
     """Places of cases to look at for the range of values; of many, some at equal distances."""
     places = [index for index, case_id in enumerate(dataset.case_ids) if case_id in chosen]
-    return places[:: max(1, len(places) // most)]
+    return places[:: max(1, -(-len(places) // most))]

@@ -20,6 +20,7 @@ from .dataset import CohortDataset, prepare_cohort
 from .options import ClassifierOptions
 from .outcome import ClassifierProgress, TrainingOutcome
 from .recipe import Recipe, recipe_named
+from .scoring import WriteReport
 from .split_training import PREPARED, Place, Report, SplitTraining, describe
 from .splits import check_split, split_patients
 
@@ -36,6 +37,7 @@ def train_classifier(
     cache: PreparedCache | None = None,
     split: Split | None = None,
     evaluated: bool = True,
+    write_report: WriteReport | None = None,
 ) -> TrainingOutcome:
     """Train a classifier.
 
@@ -62,6 +64,9 @@ def train_classifier(
         Instead of one drawn by the options' shares and seed.
     evaluated : bool
         Whether scores and the report are made.
+    write_report : callable, optional
+        `reporting.classification_report.write_report`, or one like it. It is given rather than imported, since reports
+        stand above what they tell of; without it the scores are made and no report.
 
     Returns
     -------
@@ -82,9 +87,8 @@ def train_classifier(
         check_split(cohort, split)
     with _locked(output):
         outputs.write_options(output, cohort, options)
-        place = Place(
-            options, output, recipe, cache or PreparedCache(output / outputs.WORK, max(1, options.cache_bytes))
-        )
+        cache = cache or PreparedCache(output / outputs.WORK, max(1, options.cache_bytes))
+        place = Place(options, output, recipe, cache, write_report)
         usable, dataset = prepared(cohort, place, report)
         if options.folds:
             from .cross_validation import cross_validate

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class ViewRule:
     Raises
     ------
     UsageError
-        If the name is empty or the expression is not a regular one.
+        If the name is empty or has a colon, an angle is no number, or the expression is not a regular one.
     """
 
     name: str
@@ -56,6 +57,16 @@ class ViewRule:
         if not self.name.strip():
             msg = "A view needs a name."
             raise UsageError(msg)
+        for name in ("name", "description", "laterality", "position"):
+            object.__setattr__(self, name, getattr(self, name).strip())
+        if ":" in self.name:
+            msg = f"The view's name '{self.name}' has a colon, after which its rule would begin; leave it out."
+            raise UsageError(msg)
+        angles = {name: getattr(self, name) for name in (*_ANGLES, "tolerance")}
+        for name, value in angles.items():
+            if value is not None and not math.isfinite(value):
+                msg = f"The view '{self.name}': {name} is {value}; give a number of degrees."
+                raise UsageError(msg)
         check_pattern(self.description)
 
     @classmethod
@@ -63,18 +74,28 @@ class ViewRule:
         """From an argument: ``NAME`` (for a view column) or ``NAME:KEY=VALUE,KEY=VALUE``.
 
         Keys are `description`, `laterality`, `position`, `primary`, `secondary` and `tolerance`;
-        for example ``lateral:primary=90,secondary=0`` or ``LCC:laterality=L,position=CC``.
+        for example ``lateral:primary=90,secondary=0`` or ``LCC:laterality=L,position=CC``. A comma within a value
+        is written twice.
         """
         name, _, rest = text.partition(":")
         values: dict[str, object] = {}
-        for part in filter(None, rest.split(",")):
-            key, equals, value = part.partition("=")
+        for part in re.findall(r"(?:[^,]|,,)+", rest):
+            key, equals, value = part.replace(",,", ",").partition("=")
             key = key.strip().casefold()
             if not equals or key not in ("description", "laterality", "position", *_ANGLES, "tolerance"):
                 msg = f"The view '{text}' cannot be understood; write for example 'LCC:laterality=L,position=CC'."
                 raise UsageError(msg)
             values[key] = _degrees(value, text) if key in (*_ANGLES, "tolerance") else value.strip()
         return cls(name.strip(), **values)
+
+    def to_text(self) -> str:
+        """What `from_text` makes this rule of again."""
+        stated = [(name, getattr(self, name)) for name in ("description", "laterality", "position", *_ANGLES)]
+        values = [(name, value) for name, value in stated if value not in ("", None)]
+        if self.tolerance != TOLERANCE_DEGREES:
+            values.append(("tolerance", self.tolerance))
+        parts = [f"{name}={str(value).replace(',', ',,')}" for name, value in values]
+        return f"{self.name}:{','.join(parts)}" if parts else self.name
 
     @property
     def is_automatic(self) -> bool:

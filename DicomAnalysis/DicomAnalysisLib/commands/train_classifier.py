@@ -128,12 +128,20 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         from ..classification.labels import CohortOptions, build_cohort
         from ..classification.training import train_classifier
         from ..classification.training_outputs import summary
+        from ..reporting.classification_report import write_report
 
         console.progress(f"Reading {arguments.labels} and the series of {arguments.source}")
         cohort = build_cohort(arguments.source, arguments.labels, CohortOptions(**_cohort_options(arguments)))
         for line in cohort.problems:
             console.progress(f"note: {line}")
-        outcome = train_classifier(cohort, options, arguments.output, _told(console.progress), resume=arguments.resume)
+        outcome = train_classifier(
+            cohort,
+            options,
+            arguments.output,
+            _told(console.progress),
+            resume=arguments.resume,
+            write_report=write_report,
+        )
     except ImportError as error:
         raise TrainingError(explain_missing_module(error.name or "")) from error
     document = summary(outcome)

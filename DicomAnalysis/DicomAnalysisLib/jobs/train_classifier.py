@@ -85,6 +85,7 @@ def run(arguments: Mapping[str, object], report: Reporter) -> Mapping[str, objec
     from ..classification.outcome import ClassifierProgress
     from ..classification.training import train_classifier
     from ..classification.training_outputs import summary
+    from ..reporting.classification_report import write_report
 
     def tell(progress: ClassifierProgress) -> None:
         stage = f"{progress.fold}: {progress.stage}" if progress.fold else progress.stage
@@ -100,7 +101,9 @@ def run(arguments: Mapping[str, object], report: Reporter) -> Mapping[str, objec
         (labels["header"], labels["rows"]) if isinstance(labels, Mapping) else labels,
         _cohort_options(arguments),
     )
-    outcome = train_classifier(cohort, options, arguments["output"], tell, resume=bool(arguments.get("resume")))
+    outcome = train_classifier(
+        cohort, options, arguments["output"], tell, resume=bool(arguments.get("resume")), write_report=write_report
+    )
     return summary(outcome)
 
 

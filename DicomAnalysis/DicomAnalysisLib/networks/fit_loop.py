@@ -44,9 +44,7 @@ class Trainer:
         if self.device.type == "cuda":
             self.network = self.network.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=WEIGHT_DECAY)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, options.learning_rate, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False
-        )
+        self.schedule = one_cycle(self.optimizer, options.learning_rate, steps + 1)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
         self.loss = make_loss(options.loss)
 
@@ -158,6 +156,17 @@ class Trainer:
         self.scaler.update()
         self.schedule.step()
         return float(loss.detach())
+
+
+def one_cycle(optimizer: torch.optim.Optimizer, rate: float, steps: int) -> torch.optim.lr_scheduler.OneCycleLR:
+    """The learning rate's rise and fall over all steps, up to `rate`."""
+    import torch
+
+    steps = max(2, steps)
+    warm_up = max(WARM_UP, min(1.0, 2 / steps))  # a rise of no step is a division by zero in torch
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rate, total_steps=steps, pct_start=warm_up, cycle_momentum=False
+    )
 
 
 def make_loss(name: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
