@@ -142,6 +142,7 @@ class CohortPanel(PagePanel):
         count = len(self.shared.checked())
         say(ui.cohortCheckedLabel, "" if is_folder else _("{count} series are checked.").format(count=count))
         say(ui.cohortStatusLabel, "\n".join(one for one in (self._text, status_text(self._status)) if one))
+        ui.cohortFailedWidget.visible = self._status is not None and bool(self._status.failed)
         no_output = self._no_output()
         enable(
             ui.cohortMeasureButton,
@@ -188,7 +189,6 @@ class CohortPanel(PagePanel):
         self._status = self.logic.cohortStatus(folder) if usable else None
         failed = self._status.failed if self._status is not None else {}
         self._items = fill_texts(self.ui.cohortFailedTable, list(failed.items()))
-        self.ui.cohortFailedWidget.visible = bool(failed)
         if self._shown_of == folder:
             return
         self._text = self._learned = self._report = ""

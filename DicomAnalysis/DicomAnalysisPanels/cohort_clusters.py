@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from .buttons import enable
 from .cohort_texts import cluster_text, drawn_text, findings_text
 from .pages import Shared
+from .progress import shortened
 from .views import ResultLayout, observe_points, observe_rows, show_in_plot_view, show_in_table_view, show_volume
 
 SERIES_WIDTH, MONTAGE_WIDTH = 170, 340
@@ -167,7 +168,8 @@ class ClusterSection:
         no_report = nothing or ("" if result.report else _("There is no report in the output folder."))
         enable(ui.cohortReportButton, _("Open the report on clusters (HTML)."), no_report)
         ui.cohortClustersWidget.visible = result is not None and bool(result.explorer.clusters)
-        say(ui.cohortChosenLabel, _("Chosen: {series}").format(series=self.chosen) if self.chosen else "")
+        say(ui.cohortChosenLabel, _("Chosen: {series}").format(series=shortened(self.chosen)) if self.chosen else "")
+        ui.cohortChosenLabel.toolTip = self.chosen
         why = nothing or ("" if self.chosen else _("Select an example, or click on a point in the plot."))
         enable(ui.cohortLoadButton, _("Load the chosen series into the scene."), busy or why)
 
@@ -206,7 +208,9 @@ class ClusterSection:
         ui.cohortMontageLabel.visible = picture is not None
         if picture is not None:
             pixmap = qt.QPixmap(str(picture))
-            ui.cohortMontageLabel.setPixmap(pixmap.scaledToWidth(MONTAGE_WIDTH, qt.Qt.SmoothTransformation))
+            pixmap = pixmap.scaledToWidth(MONTAGE_WIDTH, qt.Qt.SmoothTransformation)
+            ui.cohortMontageLabel.setPixmap(pixmap)
+            ui.cohortMontageLabel.minimumHeight = pixmap.height()  # else it is cut where the page is low
         patients = {}
         if one is not None:
             patients = dict(zip(self.result.explorer.series, self.result.explorer.patients, strict=True))

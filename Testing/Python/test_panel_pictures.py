@@ -19,7 +19,7 @@ slicer_app = pytest.fixture(run_application)
 opened = pytest.fixture(open_panel)
 
 WIDTHS = (400, 430, 640)
-PAGES = ("segment", "database", "train", "classify", "agreement", "settings")
+PAGES = ("segment", "database", "train", "classify", "agreement", "cohort", "settings")
 LONG = "a name that goes on and on, as they do in some hospitals, until nothing else is left of the line"
 
 
@@ -42,6 +42,7 @@ def full(opened, tmp_path, monkeypatch):
     opened.ui.batchLabel.text = f"57 of 60 series: 51 done, 6 failed. Resume does the rest. {LONG}"
     opened.parameters.ownNetwork = f"/{LONG}"
     train(opened, tmp_path / "training")
+    look_into_cohort(opened, tmp_path / "cohort")
     opened.panel.log.add(f"Started: {LONG}")
     opened.tasks.say(f"Segment headrest and metal: {LONG}.")
     progress = SimpleNamespace(value=0.4, stage="preparing the volume", message="1.2.826.0.1.3680043.8.498." + "7" * 30)
@@ -68,6 +69,43 @@ def train(opened, folder):
     page.on_epoch(SimpleNamespace(record={"epoch": 3, **numbers}, strip=str(strip)))
     values = {"series": 12, "patients": {"training": 9}, "stopped": "patience", "best_epoch": 3, "best_score": 0.9}
     page._say(result_text({**values, "left_out": [1, 2], "warnings": [LONG, LONG]}))
+
+
+def look_into_cohort(opened, folder):
+    """The page *Cohort* as it is when everything was done, and one series could not be measured."""
+    from DicomAnalysisLib.cohort.clustering.explorer import Explorer, ExplorerCluster
+    from DicomAnalysisPanels.cohort_logic import CohortClusters
+    from PIL import Image
+
+    uids = tuple("1.2.826.0.1.3680043.8.498." + f"{n}" * 30 for n in range(6))
+    section = opened.panel.pages.panels[PAGES.index("cohort")]
+    opened.parameters.cohortOutput = opened.parameters.cohortFolder = opened.parameters.cohortLabels = f"/{LONG}"
+    folder.mkdir()
+    montage = folder / "montage.png"
+    Image.new("RGB", (594, 430), (40, 44, 52)).save(montage)
+    sentence = "Cluster 1 consists of the station 'A SCANNER'."
+    one = ExplorerCluster(1, 4, 3, LONG, uids[:4], sentence)
+    findings = ("2 clusters in 6 series; 2 series (33%) belong to none.", sentence, LONG, "Silhouette 0.42.")
+    explorer = Explorer(
+        uids,
+        uids,
+        np.zeros((6, 2), np.float32),
+        np.array([1, 1, 1, 1, 0, 0]),
+        {"finding": ("yes",) * 6},
+        (one,),
+        "clusters",
+        findings,
+        "umap",
+    )
+    counts = {"done": 61234, "skipped": 12, "failed": 1, "pending": 700}
+    failed = {uids[0]: f"quarantined after 2 tries: {LONG}"}
+    status = SimpleNamespace(counts=counts, failed=failed, is_running=False)
+    opened.logic.cohortStatus = lambda _folder: status
+    section.shown()
+    section.clusters.show(CohortClusters(explorer, folder, folder, montage, {1: montage}))
+    opened.ui.cohortExamplesTable.selectRow(1)
+    section._learned = f"'finding': XGBoost reaches AUROC 0.91. {LONG}"
+    section.update()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
