@@ -11,6 +11,8 @@ SPACING_MM = (8.0, 5.5, 5.5)
 NOISE_HU = (18.0, 42.0)
 TABLE_HEIGHT_MM = (150.0, 168.0)
 """Of the two scanners."""
+CHEST_WALL_MM = 18.0
+"""At least, between lung and air; more than a pixel and the blur of the image."""
 CLASSES = ("normal", "abnormal")
 
 
@@ -40,7 +42,8 @@ def _chest(label: int, planted: bool, rng: np.random.Generator, shape: tuple, sp
     hu = np.full(shape, -1000.0, np.float32)
     hu[np.broadcast_to(body, shape)] = -100
     hu[np.broadcast_to(inner, shape)] = 45
-    lungs = _lungs(z, y, x - shift_x, half_x, half_y, rng)
+    wall = ((x - shift_x) / (half_x - CHEST_WALL_MM)) ** 2 + (y / (half_y - CHEST_WALL_MM)) ** 2
+    lungs = _lungs(z, y, x - shift_x, half_x, half_y, rng) & (wall < 1)
     air = rng.uniform(-890, -780)
     texture, thread = _smooth(shape, 1.3, rng), _smooth(shape, 1.6, rng)
     lung_hu = air + rng.uniform(10, 28) * texture - rng.uniform(0.1, 0.6) * (-y)
