@@ -91,6 +91,7 @@ FEATURES: Mapping[str, Feature] = {
             Package("scikit-image>=0.24", "skimage", 17, "features of images"),
             Package("pyarrow>=15", "pyarrow", 45, "reads and writes tables"),
             Package("psutil>=5.9", "psutil", 1, "watches the memory of workers"),
+            Package("threadpoolctl>=3.1", "threadpoolctl", 1, "one thread for small fits"),
             Package("hdbscan>=0.8.40", "hdbscan", 6, "clusters without a given number"),
             Package("umap-learn>=0.5.6", "umap", 64, "fewer dimensions"),
             Package("xgboost-cpu>=2.1", "xgboost", 6, "boosted trees", system="!Darwin"),

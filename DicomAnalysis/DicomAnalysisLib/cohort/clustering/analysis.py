@@ -50,11 +50,20 @@ def cluster_table(
     UsageError
         If there are too few series or features, or labels of another number of series.
     """
+    from threadpoolctl import threadpool_limits
+
     options, labels = options or ClusteringOptions(), dict(labels or {})
     for name, column in labels.items():
         if len(column) != len(table):
             raise UsageError(f"The label {name} has {len(column)} values for {len(table)} series.")
-    watch = _Watch(progress)
+    # Hundreds of small fits: threads of one wait for each other longer than they work, and add in another order.
+    with threadpool_limits(1):
+        return _clustered(table, options, labels, _Watch(progress))
+
+
+def _clustered(
+    table: FeatureTable, options: ClusteringOptions, labels: Mapping[str, Sequence[str]], watch: _Watch
+) -> Clustering:
     prepared = watch("standardising and reducing", lambda: prepare(table, options.components))
     scores = prepared.scores
     gap = watch(
