@@ -44,8 +44,8 @@ def main() -> None:
     draw_thumbnails()
     with application() as slicer_app, tempfile.TemporaryDirectory() as folder:
         draw_segment_page(slicer_app)
-        draw_database_page(slicer_app, Path(folder))
         draw_train_page(slicer_app, Path(folder))
+        draw_database_page(slicer_app, Path(folder))
 
 
 def draw_thumbnails() -> None:
