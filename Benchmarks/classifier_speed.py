@@ -33,7 +33,7 @@ from fresh_process import answer, in_turns, make_parser, peak_bytes, verdict
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "DicomAnalysis"))
 
 SHAPE = (1, 64, 128, 128)
-EPOCHS, BATCH, VALIDATION = 2, 4, 4
+EPOCHS, BATCH, VALIDATION = 4, 4, 4
 TRAINING_BOUND, INFERENCE_BOUND = 1.2, 0.9
 """Training as it is done, augmented, is to be faster; inference no slower (a small network on a CPU gains nothing by
 folding; a graphics card computes in 16 bits)."""

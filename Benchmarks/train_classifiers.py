@@ -93,10 +93,12 @@ CHEST = ClassifierOptions(
 )
 BREAST = ClassifierOptions(
     network="slices/small2d",
-    epochs=30,
+    pooling="conv",
+    epochs=9,
     batch=16,
-    patience=12,
-    augmentation=Augmentation(flips=("left-right", "up-down", "slices")),
+    learning_rate=2e-3,
+    patience=5,
+    augmentation=Augmentation(rotation=5, scale=0.05, shift=0.03, flips=("left-right", "up-down", "slices")),
 )
 VESSELS = ClassifierOptions(
     network="multiview/shared",
@@ -128,7 +130,7 @@ KINDS = {
         .changed("plane", shape=(64, 64))
         .changed("truncate", high=99.9),
         {"slices, pooled": BREAST, "slices, slice by slice": replace(BREAST, pooling="slicewise")},
-        (1000, 400),
+        (3000, 400),
         (120, 60),
         (0.03, 0.1),
     ),
