@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import REPOSITORY
+from DicomAnalysisLib import cli
 from DicomAnalysisLib.classification.body_region import grid, network, use
 from DicomAnalysisLib.classification.body_region.labels import MADE_FOR, REGIONS
 from DicomAnalysisLib.classification.body_region.made_slices import made_slices
@@ -18,7 +20,7 @@ from DicomAnalysisLib.dicom.reader import read_stack
 from DicomAnalysisLib.dicom.sources import open_source
 from DicomAnalysisLib.errors import ModelError, TaskError, UsageError
 from DicomAnalysisLib.networks.model_folder import find_model, load_model, read_manifest
-from DicomAnalysisLib.phantom import make_head_phantom
+from DicomAnalysisLib.phantom import make_head_phantom, write_dicom_series
 from DicomAnalysisLib.segmentation import segment
 from DicomAnalysisLib.segmentation.options import SegmentationOptions
 from DicomAnalysisLib.volume import SeriesIdentity, StackGeometry, Volume
@@ -209,3 +211,16 @@ class TestWarning:
         warned = segment(volume, options)
         assert warned.warnings == (*plain.warnings, "elsewhere")
         assert np.array_equal(plain.segments[0].mask, warned.segments[0].mask)
+
+
+def test_the_command_tells_every_series(tmp_path, capsys):
+    write_dicom_series(make_head_phantom(shape=(12, 96, 96), spacing=(8.0, 2.4, 2.4)).volume, tmp_path / "head")
+    assert cli.main(["body-region", str(tmp_path), "--slices", "--json"]) == 0
+    [series] = json.loads(capsys.readouterr().out)["series"]
+    assert series["region"] in REGIONS
+    assert [one["slice"] for one in series["slices"]] == list(range(1, 13))
+    assert len(series["model"]["sha256"]) == 64
+    assert cli.main(["body-region", str(tmp_path)]) == 0
+    assert series["series_uid"] in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["body-region", str(tmp_path / "empty")]) == 1
