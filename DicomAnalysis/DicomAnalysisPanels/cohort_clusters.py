@@ -44,6 +44,7 @@ class ClusterSection:
         self.chosen = ""
         self._layout = ResultLayout()
         self._examples: tuple[str, ...] = ()
+        self._points: set[str] = set()  # chosen in the plot
         self._items: list[Any] = []
         self._filling = False
         ui.cohortExamplesTable.setColumnWidth(0, SERIES_WIDTH)
@@ -112,17 +113,18 @@ class ClusterSection:
             show_in_table_view(self.nodes.table_node)
             observe_rows(self.on_row)
 
-    def on_points(self, plot_series_ids: Any, selections: Any) -> None:
-        """Points were chosen in a plot view: the only one is loaded; of several the first can be."""
-        from DicomAnalysisLib.mrml.cohort import series_of_point
+    def on_points(self, chart: Any) -> None:
+        """Points were chosen in a plot view: a single one is loaded; of several the first can be."""
+        from DicomAnalysisLib.mrml.cohort import choose_only, chosen_series
 
-        found = []
-        for number in range(plot_series_ids.GetNumberOfValues()):
-            points = selections.GetItemAsObject(number)
-            for index in range(points.GetNumberOfValues() if points is not None else 0):
-                name = plot_series_ids.GetValue(number)
-                found.append(series_of_point(self.logic.scene, name, points.GetValue(index)))
-        self._choose_and_load([series for series in found if series])
+        found = chosen_series(chart)
+        new = [
+            series for series in found if series not in self._points
+        ] or found  # a click keeps other clusters' points
+        if len(new) == 1:
+            choose_only(chart, new[0])
+        self._points = set(new if len(new) == 1 else found)
+        self._choose_and_load(new)
 
     def on_row(self, table_node: Any, series: str) -> None:
         """A row was double-clicked in a table view: where it is one of the cohort, its series is loaded."""

@@ -88,17 +88,37 @@ def hide_overlay() -> None:
     slicer.util.setSliceViewerLayers(foreground=None)
 
 
-def observe_points(slot: Callable[[Any, Any], None]) -> None:
-    """Call `slot` with IDs of plot series, and a collection of point numbers, when points are chosen in a plot view.
+def observe_points(slot: Callable[[Any], None]) -> None:
+    """Call `slot` with the vtkChartXY when points were chosen in a plot view, by a click or a frame around them.
 
-    Plot views that are there now; each is connected once. A click, or a frame that is drawn, chooses points.
+    Plot views that are there now; each is connected once.
     """
     for view in _views("plot"):
         node = view.mrmlPlotViewNode()
         if node is not None:
             node.SetInteractionMode(slicer.vtkMRMLPlotViewNode.InteractionModeSelectPoints)
         if _is_new(view, slot):
-            view.connect("dataSelected(vtkStringArray*,vtkCollection*)", slot)
+            later = _Later(lambda view=view: slot(view.chart()))
+            view.connect("dataSelected(vtkStringArray*,vtkCollection*)", later.start)
+
+
+class _Later:
+    """Calls once the event is over: a click tells of itself before the point is chosen."""
+
+    def __init__(self, call: Callable[[], None]):
+        import qt
+
+        self._call, self._timer = call, qt.QTimer()
+        self._timer.setInterval(0)
+        self._timer.connect("timeout()", self._now)
+
+    def start(self, *_arguments: Any) -> None:
+        """Something happened."""
+        self._timer.start()
+
+    def _now(self) -> None:
+        self._timer.stop()
+        self._call()
 
 
 def observe_rows(slot: Callable[[Any, str], None]) -> None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
+import vtk
 from DicomAnalysisLib.cohort.clustering.explorer import Explorer, ExplorerCluster
 from DicomAnalysisLib.mrml import cohort
 from DicomAnalysisLib.mrml.agreement import table_rows
 from DicomAnalysisLib.mrml.cohort import (
     NO_CLUSTER,
     NO_LABEL,
+    choose_only,
+    chosen_series,
     explorer_to_nodes,
     features_of,
     row_of_series,
-    series_of_point,
     series_of_row,
 )
 from mrml_cases import fresh_scene
+from standins.application import chart_of
 
 scene = pytest.fixture(fresh_scene)
 
@@ -46,6 +49,14 @@ def make_explorer(cluster, labels=None, display="umap") -> Explorer:
 
 def points(node) -> list[str]:
     return [row["series_uid"] for row in table_rows(node.GetTableNode())]
+
+
+def choose(chart, plot, *rows):
+    """What a click, or a frame, does in a plot view."""
+    array = vtk.vtkIdTypeArray()
+    for row in rows:
+        array.InsertNextValue(row)
+    chart.GetPlot(plot).SetSelection(array)
 
 
 def test_every_series_is_a_row_and_a_point(scene):
@@ -79,12 +90,17 @@ def test_points_lie_where_the_embedding_puts_them(scene):
 
 def test_from_a_point_and_from_a_row_to_the_series_and_back(scene):
     nodes = explorer_to_nodes(scene, make_explorer([1, 2, 1, 0, 2, 1]))
-    second = nodes.series_nodes[2]
-    assert series_of_point(scene, second.GetID(), 1) == "1.2.4"
-    assert series_of_point(scene, second.GetID(), 99) == ""
-    assert series_of_point(scene, "vtkMRMLPlotSeriesNode99", 0) == ""
-    other = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", "not ours")
-    assert series_of_point(scene, other.GetID(), 0) == ""
+    chart = chart_of(nodes.chart_node)
+    assert chosen_series(chart) == []
+    choose(chart, 2, 1)
+    assert chosen_series(chart) == ["1.2.4"]
+    choose(chart, 1, 0, 2)
+    assert chosen_series(chart) == ["1.2.0", "1.2.5", "1.2.4"]
+    choose_only(chart, "1.2.2")
+    assert chosen_series(chart) == ["1.2.2"]
+    chart.AddPlot(vtk.vtkPlotPoints())  # without a table
+    choose(chart, 2, 99)
+    assert chosen_series(chart) == ["1.2.2"]
     assert series_of_row(nodes.table_node, 4) == "1.2.4"
     assert series_of_row(nodes.table_node, -1) == ""
     assert row_of_series(nodes.table_node, "1.2.4") == 4

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import slicer
+import vtk
 
 from ..cohort.clustering.explorer import Explorer
 from .agreement import fill_columns
@@ -92,21 +93,32 @@ def series_of_row(table_node: slicer.vtkMRMLTableNode, row: int) -> str:
     return column.GetValue(row) if column is not None and 0 <= row < column.GetNumberOfValues() else ""
 
 
-def series_of_point(scene: slicer.vtkMRMLScene, plot_series_id: str, point: int) -> str:
-    """The series of a point that was chosen in a plot view; empty where it is no point of a cohort.
+def chosen_series(chart: vtk.vtkChartXY) -> list[str]:
+    """The series of the points that are chosen in a chart (of a plot view); those of other plots have none."""
+    found = []
+    for plot in _plots(chart):
+        column, selection = plot.GetInput().GetColumnByName(SERIES), plot.GetSelection()
+        if column is not None and selection is not None:
+            rows = (selection.GetValue(n) for n in range(selection.GetNumberOfValues()))
+            found += [column.GetValue(row) for row in rows if 0 <= row < column.GetNumberOfValues()]
+    return found
 
-    Parameters
-    ----------
-    scene : vtkMRMLScene
-    plot_series_id : str
-        ID of the vtkMRMLPlotSeriesNode.
-    point : int
-        Its number among the points of that node.
-    """
-    node = scene.GetNodeByID(plot_series_id)
-    if node is None or not (node.GetAttribute(COHORT) or ""):
-        return ""
-    return series_of_row(node.GetTableNode(), point)
+
+def choose_only(chart: vtk.vtkChartXY, series: str) -> None:
+    """Let no other point of a cohort be chosen in a chart: a click leaves what was chosen in other plots."""
+    for plot in _plots(chart):
+        column = plot.GetInput().GetColumnByName(SERIES)
+        if column is not None:
+            rows = vtk.vtkIdTypeArray()
+            row = column.LookupValue(series)
+            if row >= 0:
+                rows.InsertNextValue(row)
+            plot.SetSelection(rows)
+
+
+def _plots(chart: vtk.vtkChartXY) -> list[vtk.vtkPlot]:
+    plots = (chart.GetPlot(index) for index in range(chart.GetNumberOfPlots()))
+    return [plot for plot in plots if plot is not None and plot.GetInput() is not None]
 
 
 def row_of_series(table_node: slicer.vtkMRMLTableNode, series: str) -> int:

@@ -189,7 +189,7 @@ class View:
         import slicer
 
         self._app, self._slots = app, {}
-        self._plot_view_node = slicer.vtkMRMLPlotViewNode()
+        self._plot_view_node, self._chart = slicer.vtkMRMLPlotViewNode(), None
 
     def connect(self, signal, slot):
         if signal not in ("dataSelected(vtkStringArray*,vtkCollection*)", "doubleClicked(QModelIndex)"):
@@ -200,12 +200,32 @@ class View:
         for slot in self._slots.get(signal, []):
             slot(*arguments)
 
+    def chart(self):
+        """The points of the chart that is selected, as the real view draws them."""
+        logic = self._app.applicationLogic()
+        node = logic.GetMRMLScene().GetNodeByID(logic.GetSelectionNode().GetActivePlotChartID())
+        if self._chart is None or self._chart[0] is not node:
+            self._chart = (node, chart_of(node))
+        return self._chart[1]
+
     def mrmlPlotViewNode(self):  # noqa: N802
         return self._plot_view_node
 
     def mrmlTableNode(self):  # noqa: N802
         logic = self._app.applicationLogic()
         return logic.GetMRMLScene().GetNodeByID(logic.GetSelectionNode().GetActiveTableID())
+
+
+def chart_of(chart_node):
+    """A VTK chart with a plot of points for each plot series."""
+    import vtk
+
+    chart = vtk.vtkChartXY()
+    for number in range(chart_node.GetNumberOfPlotSeriesNodes()):
+        series, plot = chart_node.GetNthPlotSeriesNode(number), vtk.vtkPlotPoints()
+        plot.SetInputData(series.GetTableNode().GetTable(), series.GetXColumnName(), series.GetYColumnName())
+        chart.AddPlot(plot)
+    return chart
 
 
 class Representation:
