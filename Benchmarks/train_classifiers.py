@@ -85,11 +85,11 @@ class Kind:
 
 
 CHEST = ClassifierOptions(
-    network="volume3d/resnet18",
-    epochs=30,
-    batch=8,
-    patience=12,
-    augmentation=Augmentation(flips=("left-right", "slices")),
+    network="volume3d/densenet121",
+    epochs=10,
+    batch=4,
+    patience=6,
+    augmentation=Augmentation(rotation=5, scale=0.03, shift=0.03, noise=0.15, flips=("left-right", "slices")),
 )
 BREAST = ClassifierOptions(
     network="slices/small2d",
@@ -115,9 +115,9 @@ KINDS = {
         files.chest_rows,
         ("series_uid", "patient_id", "finding"),
         CohortOptions((LabelColumns("finding", classes=("normal", "abnormal")),)),
-        RECIPES["ct-volume"].changed("fixed_grid", shape=(32, 64, 64)),
+        RECIPES["ct-volume"].changed("fixed_grid", shape=(32, 64, 64)).changed("window", low=-1000.0, high=-500.0),
         {"volume3d": CHEST},
-        (400, 160),
+        (700, 200),
         (60, 40),
     ),
     "breast": Kind(
@@ -152,16 +152,8 @@ KINDS = {
 def run_kind(name: str, work: Path, small: bool, minutes: float, say: Callable[[str], None]) -> list[dict[str, object]]:
     """Make the cohort and train its networks; a row of figures for each."""
     kind = KINDS[name]
-    counts = kind.small_cases if small else kind.cases
-    shares = (0.2, 0.3) if small and name == "breast" else kind.prevalence
-    made = [
-        kind.make(count, seed, planted, share)
-        for count, seed, planted, share in zip(counts, (TRAINING_SEED, TEST_SEED), (True, False), shares, strict=True)
-    ]
-    folder = work / name / "data"
-    folder.mkdir(parents=True)
-    labels = write_labels(folder, list(kind.columns), [row for one in made for row in kind.rows(folder, one)])
-    cohort = build_cohort(folder, labels, kind.cohort)
+    folder, made = make_data(name, work, small)
+    cohort = build_cohort(folder, folder / "labels.csv", kind.cohort)
     split = split_patients(cohort, (0.8, 0.2, 0.0), seed=0, test_patients=made[1].patients)
     first = next(iter(made[1].labels))
     simple = simple_baselines(made[1], made[1].labels[first])
@@ -172,6 +164,22 @@ def run_kind(name: str, work: Path, small: bool, minutes: float, say: Callable[[
         )
         for network, options in kind.networks.items()
     ]
+
+
+def make_data(name: str, work: Path, small: bool) -> tuple[Path, list[MadeCohort]]:
+    """Cohorts for training and of new patients, and where they are as DICOM; what an earlier run wrote stays."""
+    kind = KINDS[name]
+    shares = (0.2, 0.3) if small and name == "breast" else kind.prevalence
+    seeds, counts = (TRAINING_SEED, TEST_SEED), kind.small_cases if small else kind.cases
+    made = [
+        kind.make(count, seed, seed == TRAINING_SEED, share)
+        for count, seed, share in zip(counts, seeds, shares, strict=True)
+    ]
+    folder = work / name / "data"
+    if not (folder / "labels.csv").is_file():
+        folder.mkdir(parents=True)
+        write_labels(folder, list(kind.columns), [row for one in made for row in kind.rows(folder, one)])
+    return folder, made
 
 
 def _train(

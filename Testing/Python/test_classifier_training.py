@@ -28,6 +28,7 @@ from DicomAnalysisLib.classification.fitting import epoch_value, fit_classifier
 from DicomAnalysisLib.classification.heads import Heads
 from DicomAnalysisLib.classification.images import read_image
 from DicomAnalysisLib.classification.labels import CohortOptions, build_cohort
+from DicomAnalysisLib.classification.learner import Learner
 from DicomAnalysisLib.classification.options import ClassifierOptions
 from DicomAnalysisLib.classification.prediction import load_classifier
 from DicomAnalysisLib.classification.split_training import fitted_temperatures
@@ -109,6 +110,24 @@ class TestTheLoop:
         assert [one.score for one in result.history] == [one.score for one in unbroken[2].history]
         other, _result = fit(tmp_path / "other", replace(OPTIONS, seed=5))
         assert weights(other) != weights(unbroken[1])
+
+    def test_normalisation_is_that_of_images_as_they_are(self):
+        """Running averages of augmented images, or of weights that were others, do not reach validation."""
+        heads, network = Heads((FINDING,)), new_network()
+        cases = kept(24, 0, network, heads)
+        learner = Learner(network, cases, heads, OPTIONS)
+        layers = [one for one in network.modules() if isinstance(one, torch.nn.BatchNorm2d)]
+        learner.settle()
+        expected = [layer.running_var.clone() for layer in layers]
+        loss, _logits = learner.validate(cases)
+        for layer in layers:
+            layer.running_mean += 100
+            layer.running_var *= 1e4
+        assert abs(learner.validate(cases)[0] - loss) > 1e-3
+        learner.settle()
+        assert learner.validate(cases)[0] == pytest.approx(loss, abs=1e-5)
+        assert all(torch.allclose(layer.running_var, value) for layer, value in zip(layers, expected, strict=True))
+        assert {layer.momentum for layer in layers} == {0.1}
 
     def test_a_killed_training_goes_on_to_the_same_weights(self, unbroken, tmp_path):
         code = (

@@ -17,6 +17,9 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+LEFT_IN_PLACE = 0.25
+"""Share of images that are not moved: moving smoothes noise away, and what is to be told later is not smooth."""
+
 FLIPS = {"left-right": 4, "up-down": 3, "slices": 2}
 """Mirrorings and the axis of (cases, views, slices, rows, columns) they turn around."""
 
@@ -125,6 +128,8 @@ def _flips(how: Augmentation, seed: int, epoch: int, index: int) -> list[int]:
 def _draw(how: Augmentation, seed: int, epoch: int, index: int, view: int) -> _Drawn:
     random = np.random.default_rng((seed, epoch, index, view))
     angle, scale, x, y, contrast, brightness = random.uniform(-1, 1, 6)
+    if random.random() < LEFT_IN_PLACE:
+        angle = scale = x = y = 0.0
     angle, scale = math.radians(how.rotation) * angle, 1 + how.scale * scale
     cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
     # 2: the plane goes from -1 to 1.

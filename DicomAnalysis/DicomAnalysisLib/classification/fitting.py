@@ -177,6 +177,7 @@ class _Run:
 
         may_go_on()
         loss = self.learner.train(number, told)
+        self.learner.settle()
         batches = self.learner.batches
         report(self._progress("validation", number, 0.9, batches, batches, loss, start))
         validation_loss, logits = self.learner.validate(self.validation, may_go_on)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import torch
 
 
+SETTLED_BY = 128
+"""Training cases, as they are, by which normalisation is measured before validation."""
+
+
 class Learner:
     """A network with all that changes while it learns.
 
@@ -96,6 +100,31 @@ class Learner:
                 raise TrainingError(msg)
             told(number, len(parts), mean)
         return float(total) / max(1, seen)
+
+    def settle(self) -> None:
+        """Measure batch normalisation's means and variances on training cases as they are.
+
+        Running averages are those of augmented images, which turning makes smoother, and lag behind weights that
+        change quickly: a network that tells its training batches well may then tell nothing of what it is to be used
+        on (Wu and Johnson 2021, arXiv 2105.07576).
+        """
+        import torch
+
+        layers = [one for one in self.network.modules() if isinstance(one, torch.nn.modules.batchnorm._BatchNorm)]
+        if not layers:
+            return
+        momenta = [layer.momentum for layer in layers]
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # the plain mean over all batches
+        self.network.train()
+        chosen = spread_order(self.training.labels, self.options.seed, 0)[:SETTLED_BY]
+        with torch.no_grad():
+            for images, present, _labels in self.training.batches(parts_of(chosen, max(8, self.options.batch))):
+                with _memory_explained(self.options):
+                    self._forward(images.to(self.device), present)
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
 
     def validate(self, cases: KeptCases, told: Callable[[], None] = lambda: None) -> tuple[float, np.ndarray]:
         """Mean loss, and logits, float32 (cases, outputs) in the order of the cases."""
