@@ -115,7 +115,7 @@ KINDS = {
         files.chest_rows,
         ("series_uid", "patient_id", "finding"),
         CohortOptions((LabelColumns("finding", classes=("normal", "abnormal")),)),
-        RECIPES["ct-volume"].changed("fixed_grid", shape=(32, 64, 64)).changed("window", low=-1000.0, high=-500.0),
+        RECIPES["ct-volume"].changed("fixed_grid", shape=(32, 48, 48)).changed("window", low=-1000.0, high=-500.0),
         {"volume3d": CHEST},
         (700, 200),
         (60, 40),
