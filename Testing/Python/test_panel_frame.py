@@ -36,7 +36,7 @@ class TestPages:
     def test_every_page_has_its_tab(self, opened):
         tabs = opened.ui.pageTabs
         titles = [tabs.tabText(index) for index in range(tabs.count)]
-        assert titles == ["Segment", "DICOM database", "Train", "Classify", "Agreement", "Settings and log"]
+        assert titles == ["Segment", "DICOM database", "Train", "Classify", "Agreement", "Cohort", "Settings and log"]
 
     def test_a_page_without_its_library_part_is_not_shown(self, slicer_app):
         from DicomAnalysisPanels import PAGES, Page, Pages
