@@ -1,6 +1,6 @@
 """Train the three kinds of network on generated cohorts with a planted shortcut, and score them on new patients.
 
-    python Benchmarks/train_classifiers.py [chest] [breast] [vessels] [--small] [--work FOLDER] [--minutes 15]
+    python Benchmarks/train_classifiers.py [chest] [breast] [vessels] [--only pooled] [--small] [--work FOLDER]
 
 The whole way of a user: DICOM files and a table of labels -> `build_cohort` -> `train_classifier` -> evaluation.
 Training patients have the shortcut (scanner noise and table height, a burnt-in label, noise and contrast agent) in
@@ -85,11 +85,12 @@ class Kind:
 
 
 CHEST = ClassifierOptions(
-    network="volume3d/densenet121",
-    epochs=10,
+    network="volume3d/small3d",
+    epochs=14,
     batch=4,
-    patience=6,
-    augmentation=Augmentation(rotation=5, scale=0.03, shift=0.03, noise=0.15, flips=("left-right", "slices")),
+    learning_rate=2e-3,
+    patience=7,
+    augmentation=Augmentation(rotation=5, scale=0.03, shift=0.03, noise=0.1, flips=("left-right", "slices")),
 )
 BREAST = ClassifierOptions(
     network="slices/small2d",
@@ -115,7 +116,7 @@ KINDS = {
         files.chest_rows,
         ("series_uid", "patient_id", "finding"),
         CohortOptions((LabelColumns("finding", classes=("normal", "abnormal")),)),
-        RECIPES["ct-volume"].changed("fixed_grid", shape=(32, 48, 48)).changed("window", low=-1000.0, high=-500.0),
+        RECIPES["ct-volume"].changed("fixed_grid", shape=(32, 32, 32)).changed("window", low=-1000.0, high=-500.0),
         {"volume3d": CHEST},
         (700, 200),
         (60, 40),
@@ -129,7 +130,10 @@ KINDS = {
         .changed("slices", count=0)
         .changed("plane", shape=(64, 64))
         .changed("truncate", high=99.9),
-        {"slices, pooled": BREAST, "slices, slice by slice": replace(BREAST, pooling="slicewise")},
+        {
+            "slices, pooled": BREAST,
+            "slices, slice by slice": replace(BREAST, pooling="slicewise", epochs=5, patience=4),
+        },
         (3000, 400),
         (120, 60),
         (0.03, 0.1),
@@ -149,8 +153,10 @@ KINDS = {
 }
 
 
-def run_kind(name: str, work: Path, small: bool, minutes: float, say: Callable[[str], None]) -> list[dict[str, object]]:
-    """Make the cohort and train its networks; a row of figures for each."""
+def run_kind(
+    name: str, work: Path, small: bool, minutes: float, say: Callable[[str], None], only: str = ""
+) -> list[dict[str, object]]:
+    """Make the cohort and train its networks, or those with `only` in their name; a row of figures for each."""
     kind = KINDS[name]
     folder, made = make_data(name, work, small)
     cohort = build_cohort(folder, folder / "labels.csv", kind.cohort)
@@ -163,6 +169,7 @@ def run_kind(name: str, work: Path, small: bool, minutes: float, say: Callable[[
             name, network, _train(kind, cohort, split, options, work / name / network, small, minutes), simple, say
         )
         for network, options in kind.networks.items()
+        if only in network
     ]
 
 
@@ -250,6 +257,7 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="few cases and epochs: the whole way, not judged")
     parser.add_argument("--work", type=Path, help="where data and models go; default: a folder that is removed")
     parser.add_argument("--minutes", type=float, default=2 * MINUTES, help="after this no epoch is begun")
+    parser.add_argument("--only", default="", help="networks whose name holds this")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if unknown := set(arguments.kinds) - set(KINDS):
@@ -257,7 +265,9 @@ def main() -> int:
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         for name in arguments.kinds or KINDS:
-            rows += run_kind(name, arguments.work or Path(temporary), arguments.small, arguments.minutes, print)
+            rows += run_kind(
+                name, arguments.work or Path(temporary), arguments.small, arguments.minutes, print, arguments.only
+            )
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2), encoding="utf-8")
     missed = [f"{row['cohort']} {row['network']}" for row in rows if not row["reached"]]
