@@ -20,7 +20,7 @@ from feature_tables import make_table, planted
 def run(tmp_path_factory):
     """The output of a run: a store of features, and labels that a station gives away."""
     folder = tmp_path_factory.mktemp("cohort")
-    values, truth = planted("separated", 240, 30, seed=2)
+    values, truth = planted("separated", 240, 100, seed=2)
     table = make_table(values, {"station": tuple("ICU" if t < 4 else "CT1" for t in truth)}, per_patient=1)
     FeatureStore(folder / "features").append(table)
     lines = [
