@@ -106,6 +106,7 @@ def _ours(network: Any, training: Series, validation: Series, settings: dict[str
     from DicomAnalysisLib.classification.fitting import fit_classifier
     from DicomAnalysisLib.classification.heads import Heads
     from DicomAnalysisLib.classification.options import ClassifierOptions
+    from DicomAnalysisLib.networks.fit_loop import repeatable
 
     heads = Heads((Target("finding", "binary", ("no", "yes")),))
     options = ClassifierOptions(
@@ -117,6 +118,8 @@ def _ours(network: Any, training: Series, validation: Series, settings: dict[str
         augmentation=Augmentation() if changed else Augmentation.none(),
     )
     parts = [KeptCases(one, heads, network.reduce) for one in (training, validation)]
+    with repeatable():
+        pass  # the first time, torch imports its compiler for it
     with tempfile.TemporaryDirectory() as folder:
         start = _now(settings)
         result = fit_classifier(network, *parts, heads, options, Path(folder))
