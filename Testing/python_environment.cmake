@@ -44,7 +44,7 @@ function(prepare_python_environment source venv result)
   execute_process(COMMAND "${base}" -m venv --clear "${venv}" COMMAND_ERROR_IS_FATAL ANY)
   execute_process(
     COMMAND "${python}" -m pip install --quiet --disable-pip-version-check
-      --constraint "${constraints}" --editable "${source}[network,test]"
+      --constraint "${constraints}" --editable "${source}[network,cohort,dask,test]"
     COMMAND_ERROR_IS_FATAL ANY)
   file(WRITE "${stamp}" "${source} ${wanted}")
 endfunction()
