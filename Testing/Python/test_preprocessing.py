@@ -119,6 +119,24 @@ def test_body_holds_its_cavities_and_not_the_table():
     assert not body_mask(np.full((3, 8, 8), -1000), (5.0, 2.0, 2.0)).any()
 
 
+@pytest.mark.parametrize("pixel_mm", [2.8, 5.5, 9.5])
+def test_a_table_that_he_lies_on_is_cut_off_at_coarse_pixels(pixel_mm):
+    """The wings of a table that touches the body, and not the wall of the chest, which is as thin."""
+    rows = columns = (np.arange(120) - 59.5) * pixel_mm
+    away = [(rows[:, None] / (half * 100)) ** 2 + (columns / (half * 140)) ** 2 for half in (1.0, 0.8)]
+    alone = np.full((6, 120, 120), -1000.0)
+    alone[:, away[0] < 1] = 40
+    alone[:, away[1] < 1] = -850
+    with_table = alone.copy()
+    with_table[:, (np.abs(rows - 92) < 0.75 * pixel_mm)[:, None] & (away[0] >= 1)] = -100
+    spacing = (8.0, pixel_mm, pixel_mm)
+    expected, found = body_mask(alone, spacing), body_mask(with_table, spacing)
+    assert expected[:, away[1] < 0.9].all() and expected.sum() > 0.93 * 6 * (away[0] < 1).sum()
+    assert (found & ~expected).sum() < 0.03 * expected.sum()
+    beside = np.abs(columns) > 100
+    assert not found[:, (np.abs(rows - 92) < 0.75 * pixel_mm)[:, None] & beside].any()
+
+
 def test_a_stack_of_few_thin_slices_keeps_its_body():
     mask = body_mask(_body()[:3], (0.5, 2.0, 2.0))
     assert mask[:, 28, 32].all() and not mask[:, 49:].any()

@@ -19,7 +19,7 @@ from ..volume import Volume
 from .prepared import Prepared, Work
 from .recipe_steps import STEPS, defaults
 
-VERSION = 1
+VERSION = 2
 """Of what the steps do; a change of any makes another recipe of the same words."""
 
 

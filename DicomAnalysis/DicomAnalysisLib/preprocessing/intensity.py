@@ -14,6 +14,8 @@ BODY_HU = -400.0
 """Between fat and lung: the skin's surface is on this side of it in every scanner's air."""
 OPENED_MM = 5.0
 """What is thinner is no body: sheets, shells, straps."""
+TABLE_MM = 12.0
+"""What sticks out of the filled body and is thinner, or no thicker than two pixels, is the table he lies on."""
 
 
 def hu_window(voxels: np.ndarray, low: float, high: float, mask: np.ndarray | None = None) -> np.ndarray:
@@ -126,8 +128,16 @@ def body_mask(hu: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndar
     -------
     bool array
         Empty where there is nothing but air.
+
+    Notes
+    -----
+    A table that the patient lies on is one piece with him, and in pixels of some millimetres it is as thin as the
+    wall of the chest: it is cut off after the cavities are filled, when no wall can break any more.
     """
-    return _largest_filled(np.asarray(hu) > BODY_HU, spacing_mm)
+    mask = _largest_filled(np.asarray(hu) > BODY_HU, spacing_mm)
+    rest = _opened(mask, [0, *(int(np.ceil(TABLE_MM / 2 / step)) for step in spacing_mm[1:])])
+    # In a picture of so few pixels that nothing is left, everything is thin.
+    return _largest(rest) if rest.any() else mask
 
 
 def foreground_mask(voxels: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
@@ -158,12 +168,22 @@ def otsu(values: np.ndarray, bins: int = 256) -> float:
 
 def _largest_filled(bright: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
     # In the planes only: tables and sheets are thin there, and a stack of few slices is thin across them.
-    labels, count = ndi.label(_opened(bright, [0, *(int(OPENED_MM / 2 / step) for step in spacing_mm[1:])]))
+    return filled(_largest(_opened(bright, [0, *_radii(spacing_mm)])))
+
+
+def _radii(spacing_mm: tuple[float, float, float]) -> list[int]:
+    """Of an opening by `OPENED_MM`, in rows and columns; 0 where pixels are larger than that."""
+    return [int(OPENED_MM / 2 / step) for step in spacing_mm[1:]]
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    """The largest piece; empty where there is none."""
+    labels, count = ndi.label(mask)
     if not count:
-        return np.zeros(bright.shape, bool)
+        return np.zeros(mask.shape, bool)
     sizes = np.bincount(labels.reshape(-1))
     sizes[0] = 0
-    return filled(labels == int(sizes.argmax()))
+    return labels == int(sizes.argmax())
 
 
 def _opened(mask: np.ndarray, radii: list[int]) -> np.ndarray:
