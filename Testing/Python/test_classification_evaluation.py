@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cohort_breast import make_breast
 from DicomAnalysisLib.classification.cohort import BINARY, MULTICLASS, MULTILABEL, Case, Cohort, Split, Target, View
 from DicomAnalysisLib.classification.evaluation import metrics
 from DicomAnalysisLib.classification.evaluation.calibration import fit_temperature, reliability, with_temperature
-from DicomAnalysisLib.classification.evaluation.evaluate import evaluate
+from DicomAnalysisLib.classification.evaluation.evaluate import MOST_PICTURES, evaluate, sample
 from DicomAnalysisLib.classification.evaluation.folds import patient_folds
 from DicomAnalysisLib.classification.evaluation.intervals import PatientResamples, estimate, exact_bound
 from DicomAnalysisLib.classification.evaluation.nuisance import WORDS, nuisance_features
@@ -381,6 +382,48 @@ def test_a_shortcut_that_was_planted_in_training_is_flagged(planted, named):
     assert factor.follows.low > 0  # the predictions were made to follow it
 
 
+def _breasts(planted: bool) -> tuple[Cohort, Split, Predictions, object]:
+    """More than are looked at, one in 25 ill; predictions follow letters that are burnt in."""
+    parts = {"training": make_breast(600, 1, planted, 0.04), "test": make_breast(80, 2, False, 0.3)}
+    random, cases, where, pixels, said = np.random.default_rng(0), [], {}, {}, {}
+    for part, made in parts.items():
+        for number, (patient, label) in enumerate(zip(made.patients, made.labels["lesion"].tolist(), strict=True)):
+            cases.append(Case(patient, patient, f"1.2.{len(cases)}", (View("", patient, ()),), {"finding": (label,)}))
+            where[patient], pixels[patient] = part, made.arrays[number]
+            if part == "test":
+                score = 2 * label + 2 * made.truth["burnt_in"][number] - 2 + random.normal()
+                said[patient] = {"finding": (1 / (1 + np.exp(score)), 1 / (1 + np.exp(-score)))}
+    cohort = Cohort((FINDING,), ("",), tuple(cases))
+    split = Split(*(tuple(name for name in where if where[name] == p) for p in ("training", "validation", "test")))
+    return cohort, split, predictions_of(cohort, where, said), lambda case: (pixels[case.case_id], (4.0, 1.6, 1.6))
+
+
+def test_letters_that_go_with_a_rare_class_are_flagged():
+    cohort, split, predictions, pictures = _breasts(planted=True)
+    found = evaluate(cohort, split, predictions, pictures=pictures, resamples=300)
+    factor = next(one for one in found.factors if one.name == "letters burnt in near an edge")
+    assert factor.kind == SHORTCUT and factor.training.value > 0.75 and factor.test.value < 0.65
+    assert factor.follows.low > 0
+
+
+def test_a_rare_class_that_is_looked_at_whole_is_no_shortcut():
+    cohort, split, predictions, pictures = _breasts(planted=False)
+    found = evaluate(cohort, split, predictions, pictures=pictures, resamples=300)
+    assert not [flag.text for flag in found.flags if flag.kind in (SHORTCUT, UNTESTED)]
+
+
+def test_a_sample_has_all_of_a_rare_label():
+    cases = [
+        Case(f"c{n}", f"p{n}", f"1.2.{n}", (View("", f"1.3.{n}", ()),), {"finding": (int(n % 50 == 0),)})
+        for n in range(2 * MOST_PICTURES)
+    ]
+    chosen = sample(cases, 0)
+    assert len(chosen) == MOST_PICTURES and chosen == sample(cases, 0)
+    assert sum(case.labels["finding"][0] for case in chosen) == 2 * MOST_PICTURES // 50
+    assert [case.case_id for case in chosen] == sorted((c.case_id for c in chosen), key=lambda name: int(name[1:]))
+    assert sample(cases[:10], 0) == cases[:10]
+
+
 def test_without_a_shortcut_nothing_is_flagged():
     cohort, split, predictions, pictures = made_cohort(240, seed=4)
     found = evaluate(cohort, split, predictions, pictures=pictures, resamples=400)
@@ -443,6 +486,7 @@ def test_nuisances_measure_what_they_say():
     assert table["support_row"] - base["support_row"] == pytest.approx(4 / 64, abs=1 / 64)
     text = nuisance_features(picture(random, noise=10, text=True)[None])
     assert text["text_upper_left"] > 0.02 and text["text_upper_right"] == 0
+    assert text["text_letters"] > 0 and base["text_letters"] == 0
     views = nuisance_features([picture(random), np.zeros((1, 1, 1)), picture(random)])
     assert views["missing_views"] == 1
     flat = nuisance_features(np.zeros((1, 4, 8, 8)))

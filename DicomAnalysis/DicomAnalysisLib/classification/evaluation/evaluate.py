@@ -24,7 +24,7 @@ from .scores import FEWEST_PATIENTS, TestPart, decide, score_network
 from .tags import Fact, facts_of, picture_facts
 
 MOST_PICTURES = 400
-"""Pictures of each part that are looked at for shortcuts; of a larger part, a sample."""
+"""Pictures of each part that are looked at for shortcuts; of a larger part, a sample with all of the rare labels."""
 
 Pictures = Mapping[str, Mapping[str, float]] | ReadPicture | Literal[False] | None
 
@@ -85,7 +85,8 @@ def evaluate(
         raise UsageError("There is no prediction of a test case: nothing can be scored. Predict the test part first.")
     learned = [cases[name] for name in split.training]
     judged = [cases[name] for name in test.case_ids]
-    facts, more, found_digests = _facts(learned, judged, pictures, seed)
+    looked_at = learned if pictures is False or isinstance(pictures, Mapping) else sample(learned, seed)
+    facts, more, found_digests = _facts(learned, looked_at, judged, pictures, seed)
     problems += more
     scores, factors, flags = [], [], []
     for target in cohort.targets:
@@ -95,9 +96,7 @@ def evaluate(
         score = score_network(
             part, test.probabilities[target.name], (truths[2], validation.probabilities[target.name]), known
         )
-        found = _compare(
-            part, score, truths[0], (learned, judged), facts, test.probabilities[target.name], (resamples, seed)
-        )
+        found = _compare(part, score, (learned, judged), facts, test.probabilities[target.name], (resamples, seed))
         scores.append(found[0])
         factors += found[1]
         flags += found[2]
@@ -162,62 +161,88 @@ def _missing(split: Split, predictions: Predictions) -> list[str]:
     return lines
 
 
+Facts = tuple[tuple[Sequence[Case], list[Fact]], ...]
+"""Training cases, and facts of them and of the test cases after them."""
+
+
 def _facts(
-    learned: Sequence[Case], judged: Sequence[Case], pictures: Pictures, seed: int
-) -> tuple[list[Fact], list[str], Digests]:
-    """Everything to be tried as a shortcut, lines for the user, and digests of what was read."""
-    learned = learned or judged
-    cases = [*learned, *judged]
-    facts = facts_of(cases)
+    learned: Sequence[Case], looked_at: Sequence[Case], judged: Sequence[Case], pictures: Pictures, seed: int
+) -> tuple[Facts, list[str], Digests]:
+    """Everything to be tried as a shortcut, lines for the user, and digests of what was read.
+
+    Facts of pictures are facts of the training cases that are looked at and no others: that the picture of a case
+    was not looked at goes with its label, where the rare ones are all looked at.
+    """
+    headers = learned, facts_of([*(learned or judged), *judged])
     if pictures is False:
-        return facts, ["Pictures were not looked at for shortcuts in pixels."], None
+        return (headers,), ["Pictures were not looked at for shortcuts in pixels."], None
     problems: list[str] = []
     seen: dict[str, frozenset[bytes]] = {}
-    if pictures is None or callable(pictures):
-        chosen = [
-            case for part in ((learned, judged) if learned is not judged else (judged,)) for case in _sample(part, seed)
-        ]
+    if isinstance(pictures, Mapping):
+        features = {name: dict(of_case) for name, of_case in pictures.items()}
+    else:
+        chosen = [*looked_at, *_plain_sample(judged, seed)]
         features, problems = measure_pictures(chosen, pictures or read_raw, seen)
-        whole = len({case.case_id for case in cases})
+        whole = len(learned) + len(judged)
         if len(chosen) < whole:
             problems.append(f"Shortcuts in pixels were looked for in {len(chosen)} of {whole} pictures.")
-    else:
-        features = {name: dict(of_case) for name, of_case in pictures.items()}
     if not features:
-        return facts, [*problems, "There are no pictures in which shortcuts in pixels could be looked for."], seen
-    return facts + picture_facts(features, [case.case_id for case in cases]), problems, seen
+        return (headers,), [*problems, "There are no pictures in which shortcuts in pixels could be looked for."], seen
+    names = [case.case_id for case in [*(looked_at or judged), *judged]]
+    return (headers, (looked_at, picture_facts(features, names))), problems, seen
 
 
-def _sample(cases: Sequence[Case], seed: int) -> list[Case]:
+def _plain_sample(cases: Sequence[Case], seed: int) -> list[Case]:
+    """Of test cases: they are all scored, so those that are not looked at must be as the others."""
     if len(cases) <= MOST_PICTURES:
         return list(cases)
     chosen = np.random.default_rng(seed).choice(len(cases), MOST_PICTURES, replace=False)
     return [cases[index] for index in sorted(chosen.tolist())]
 
 
+def sample(cases: Sequence[Case], seed: int, most: int = MOST_PICTURES) -> list[Case]:
+    """At most so many cases, of every label as many as of any other, as far as there are: in their order.
+
+    What a rare class has in common shows only where it is looked at; of 3 ill in 100 a plain sample has next to none.
+    """
+    if len(cases) <= most:
+        return list(cases)
+    groups: dict[tuple, list[int]] = {}
+    for index in np.random.default_rng(seed).permutation(len(cases)).tolist():
+        groups.setdefault(tuple(sorted((k, tuple(v)) for k, v in cases[index].labels.items())), []).append(index)
+    # Around the groups, each gives its next: the rare ones are through before the common ones.
+    turns = sorted((turn, index) for group in groups.values() for turn, index in enumerate(group))
+    return [cases[index] for index in sorted(index for _turn, index in turns[:most])]
+
+
 def _compare(
     part: TestPart,
     score: TargetScore,
-    training: np.ndarray,
     cases: tuple[Sequence[Case], Sequence[Case]],
-    facts: Sequence[Fact],
+    facts: Facts,
     probabilities: np.ndarray,
     settings: tuple[int, int],
 ) -> tuple[TargetScore, list[Factor], list[Flag], list[str]]:
     """The score with its baselines, and what they give away."""
     target, (resamples, seed), (learned, judged) = part.target, settings, cases
-    apart = len(training) > 0
-    if not apart:  # cross-validation: every case is a test case, and has been a training case
-        training, learned = part.truth, judged
-    truth = np.concatenate([training, part.truth])
-    patients = [patient_key(case) for case in learned] + list(part.patients)
-    inside = np.arange(len(truth)) < len(training)
-    models, problems = _small_models(target, truth, patients, inside, facts, seed)
-    school = TestPart(target, training, patients[: len(training)], resamples, seed + 1)
-    rows = [_majority_row(part, training), *(_model_row(part, school, model, apart) for model in models)]
-    trial = Trial(target, truth, np.asarray(patients, dtype=str), inside, school.resamples, part.resamples, seed, apart)
-    candidates = shortcuts.candidates_of(facts, models, trial)
-    factors, flags = shortcuts.judge(candidates, trial, probabilities, score.network)
+    apart = bool(learned)
+    training = _truths(target, (learned or judged,))[0]
+    rows, searches, problems = [_majority_row(part, training)], [], []
+    for of_cases, found in facts:
+        # In cross-validation every case is a test case, and has been a training case.
+        of_cases = of_cases or judged
+        own = _truths(target, (of_cases,))[0]
+        truth = np.concatenate([own, part.truth])
+        patients = [patient_key(case) for case in of_cases] + list(part.patients)
+        inside = np.arange(len(truth)) < len(own)
+        models, lines = _small_models(target, truth, patients, inside, found, seed)
+        school = TestPart(target, own, patients[: len(own)], resamples, seed + 1)
+        rows += [_model_row(part, school, model, apart) for model in models]
+        owners = np.asarray(patients, dtype=str)
+        trial = Trial(target, truth, owners, inside, school.resamples, part.resamples, seed, apart)
+        searches.append((shortcuts.candidates_of(found, models, trial), trial))
+        problems += [line for line in lines if line not in problems]
+    factors, flags = shortcuts.judge(searches, probabilities, score.network)
     flags += shortcuts.as_good_flags(target, score.network, rows[1:])
     return replace(score, models=(*score.models, *rows)), factors, flags, problems
 

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...errors import DicomAnalysisError
+from ...preprocessing.cropping import find_text
 from ..cache import pixel_digests
 from ..cohort import Case
 
@@ -44,6 +45,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "border_mean": (EDGES, "brightness of the border"),
     "padding_value": (EDGES, "value of the padding"),
     "padding_share": (EDGES, "share of padding"),
+    "text_letters": (TEXT, "letters burnt in near an edge"),
     **{f"text_{zone}": (TEXT, f"text-like pixels {_at(zone)}") for zone in ZONES},
     "support_row": (PLACE, "height of the table in the picture"),
     "lowest_row": (PLACE, "lowest row that is not air"),
@@ -256,7 +258,8 @@ def _blockiness(slices: np.ndarray, tissue: np.ndarray) -> float:
 def _text(slices: np.ndarray, extent: float) -> dict[str, float]:
     """Share of steep jumps in each field of the border, of the median over slices: text is in all of them.
 
-    Text jumps across columns and down rows alike; the edge of a table does only one of them.
+    Text jumps across columns and down rows alike; the edge of a table does only one of them. Beside it the share of
+    pixels that are letters wherever they stand: a side marker changes corners with the side, and is nothing in each.
     """
     picture = np.median(slices, axis=0)
     across, down = (
@@ -267,7 +270,7 @@ def _text(slices: np.ndarray, extent: float) -> dict[str, float]:
     for size in picture.shape:
         margin = max(1, round(_MARGIN * size))
         cuts.append((slice(0, margin), slice(margin, max(size - margin, margin + 1)), slice(size - margin, size)))
-    found = {}
+    found = {"text_letters": float(find_text(picture).mean())}
     for zone, (row, column) in ZONES.items():
         field = (cuts[0][row], cuts[1][column])
         found[f"text_{zone}"] = (

@@ -60,14 +60,14 @@ def candidates_of(facts: Sequence[Fact], models: Sequence[SmallModel], trial: Tr
 
 
 def judge(
-    candidates: Sequence[Candidate], trial: Trial, probabilities: np.ndarray, network: ModelScore
+    searches: Sequence[tuple[Sequence[Candidate], Trial]], probabilities: np.ndarray, network: ModelScore
 ) -> tuple[list[Factor], list[Flag]]:
     """Try everything and say what is to be flagged.
 
     Parameters
     ----------
-    candidates : sequence of Candidate
-    trial : Trial
+    searches : sequence of (sequence of Candidate, Trial)
+        What is tried, and on which training cases; the target and the test cases are the same in all.
     probabilities : float array, (test cases, classes)
         The network's.
     network : ModelScore
@@ -79,7 +79,8 @@ def judge(
     flags : list of Flag
         One for each factor that is flagged.
     """
-    tried = try_all(candidates, trial)
+    tried = [one for candidates, trial in searches for one in try_all(candidates, trial)]
+    trial = searches[0][1]
     limit = float(stats.norm.isf(_ERRORS / 2 / max(1, len(tried))))
     factors = []
     for one in tried:
