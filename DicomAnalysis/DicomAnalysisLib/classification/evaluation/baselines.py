@@ -98,6 +98,8 @@ def small_model(
     ImportError
         If scikit-learn is not installed.
     """
+    from threadpoolctl import threadpool_limits
+
     table = coded(facts, patients, training)
     owners = np.asarray(patients, dtype=str)
     judged = judged_classes(target)
@@ -108,11 +110,12 @@ def small_model(
     inside = np.tile(frequency, (int(training.sum()), 1))
     outside = np.tile(frequency, (int((~training).sum()), 1))
     kinds = set()
-    for index in learned:
-        boost = len(judged) <= MOST_CLASSES_TO_BOOST
-        found = _fit(table[training], truth[training][:, index], owners[training], table[~training], boost, seed)
-        inside[:, index], outside[:, index] = found[:2]
-        kinds.add(found[2])
+    boost = len(judged) <= MOST_CLASSES_TO_BOOST
+    with threadpool_limits(1):  # threads of hundreds of small fits wait for each other longer than they work
+        for index in learned:
+            found = _fit(table[training], truth[training][:, index], owners[training], table[~training], boost, seed)
+            inside[:, index], outside[:, index] = found[:2]
+            kinds.add(found[2])
     inside, outside = (_completed(target, values) for values in (inside, outside))
     thresholds = {}
     for index in judged:
