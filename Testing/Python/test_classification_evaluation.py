@@ -383,8 +383,8 @@ def test_a_shortcut_that_was_planted_in_training_is_flagged(planted, named):
 
 
 def _breasts(planted: bool) -> tuple[Cohort, Split, Predictions, object]:
-    """More than are looked at, one in 25 ill; predictions follow letters that are burnt in."""
-    parts = {"training": make_breast(600, 1, planted, 0.04), "test": make_breast(80, 2, False, 0.3)}
+    """More than are looked at, few of them ill; predictions follow letters that are burnt in."""
+    parts = {"training": make_breast(MOST_PICTURES + 30, 1, planted, 0.06), "test": make_breast(60, 2, False, 0.3)}
     random, cases, where, pixels, said = np.random.default_rng(0), [], {}, {}, {}
     for part, made in parts.items():
         for number, (patient, label) in enumerate(zip(made.patients, made.labels["lesion"].tolist(), strict=True)):

@@ -65,7 +65,7 @@ _SLICES = 5
 _MARGIN = 0.2
 _BORDER = 0.06
 _JUMP = 0.25
-"""Of the range of values, between neighbours: what text has and anatomy at the border has not."""
+"""Of the range of values without letters, between neighbours: what text has and anatomy at the border has not."""
 
 # Immerkaer, Fast Noise Variance Estimation, CVIU 64 (1996): blind to planes and straight edges; its
 # output over white noise has 6 times the standard deviation.
@@ -168,7 +168,7 @@ def _chosen(count: int) -> np.ndarray:
 
 
 def _view_features(slices: np.ndarray) -> dict[str, float]:
-    lowest, highest = float(slices.min()), float(slices.max())
+    lowest = float(slices.min())
     border = np.concatenate([part.ravel() for part in _frame(slices, _BORDER)])
     padding = float((slices == lowest).mean())
     air, tissue = _zones(slices)
@@ -180,12 +180,7 @@ def _view_features(slices: np.ndarray) -> dict[str, float]:
         "padding_share": padding if padding > _PADDED else 0.0,
         "blockiness": _blockiness(slices, tissue),
     }
-    return (
-        features
-        | _noise(slices, air, tissue)
-        | _text(slices, highest - lowest)
-        | _place(slices, features["background"])
-    )
+    return features | _noise(slices, air, tissue) | _text(slices) | _place(slices, features["background"])
 
 
 def _frame(slices: np.ndarray, share: float) -> tuple[np.ndarray, ...]:
@@ -255,13 +250,16 @@ def _blockiness(slices: np.ndarray, tissue: np.ndarray) -> float:
     return float(np.median(across) / np.median(inner))
 
 
-def _text(slices: np.ndarray, extent: float) -> dict[str, float]:
+def _text(slices: np.ndarray) -> dict[str, float]:
     """Share of steep jumps in each field of the border, of the median over slices: text is in all of them.
 
     Text jumps across columns and down rows alike; the edge of a table does only one of them. Beside it the share of
     pixels that are letters wherever they stand: a side marker changes corners with the side, and is nothing in each.
     """
     picture = np.median(slices, axis=0)
+    letters = find_text(picture)
+    # Letters are brighter than the patient: what is steep in him is not to depend on whether there are any.
+    extent = float(np.ptp(picture[~letters]))
     across, down = (
         np.abs(np.diff(picture, axis=axis, prepend=np.take(picture, [0], axis=axis))) > _JUMP * extent
         for axis in (1, 0)
@@ -270,7 +268,7 @@ def _text(slices: np.ndarray, extent: float) -> dict[str, float]:
     for size in picture.shape:
         margin = max(1, round(_MARGIN * size))
         cuts.append((slice(0, margin), slice(margin, max(size - margin, margin + 1)), slice(size - margin, size)))
-    found = {"text_letters": float(find_text(picture).mean())}
+    found = {"text_letters": float(letters.mean())}
     for zone, (row, column) in ZONES.items():
         field = (cuts[0][row], cuts[1][column])
         found[f"text_{zone}"] = (
