@@ -103,11 +103,11 @@ def _opacities(
     if not len(inside):
         inside = np.argwhere(lungs)
     extra = np.zeros(lungs.shape, np.float32)
-    number = int(rng.integers(2, 6))
+    number = int(rng.integers(3, 7))
     for _ in range(number):
         k, j, i = inside[rng.integers(len(inside))]
-        radii = rng.uniform(16, 30) * rng.uniform(0.75, 1.3, 3)
+        radii = rng.uniform(18, 32) * rng.uniform(0.75, 1.3, 3)
         away = sum(((axis - axis.ravel()[c]) / r) ** 2 for axis, c, r in zip((z, y, x), (k, j, i), radii, strict=True))
-        extra = np.maximum(extra, rng.uniform(170, 300) * np.exp(-(away**2)))
+        extra = np.maximum(extra, rng.uniform(220, 350) * np.exp(-(away**2)))
     volume = float((lungs & (extra > 80)).sum() * np.prod(spacing) / 1000)
     return extra, {"opacities": number, "opacity_ml": volume}
