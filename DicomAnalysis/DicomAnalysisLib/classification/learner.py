@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..networks.devices import autocast_dtype, choose_device
-from ..networks.fit_loop import LARGEST_GRADIENT, one_cycle
+from ..networks.fit_loop import LARGEST_GRADIENT, LearningState, one_cycle
 from ..networks.fit_options import TrainingError
 from .augmentation import augment
 from .cases import KeptCases, parts_of, spread_order
@@ -27,7 +27,7 @@ SETTLED_BY = 128
 """Training cases, as they are, by which normalisation is measured before validation."""
 
 
-class Learner:
+class Learner(LearningState):
     """A network with all that changes while it learns.
 
     Parameters
@@ -55,21 +55,6 @@ class Learner:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
         self.weights = weights_of(heads, training) if options.balance == "weights" else {}
         self.loss = make_loss(heads, options.balance, self.weights)
-
-    @property
-    def learning_rate(self) -> float:
-        """At the present step."""
-        return float(self.schedule.get_last_lr()[0])
-
-    def state(self) -> dict[str, Any]:
-        """All that `load_state` needs to go on from here."""
-        parts = {"network": self.network, "optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.scaler}
-        return {name: part.state_dict() for name, part in parts.items()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from an earlier state."""
-        for name in ("network", "optimizer", "schedule", "scaler"):
-            getattr(self, name).load_state_dict(state[name])
 
     def train(self, epoch: int, told: Callable[[int, int, float], None]) -> float:
         """One epoch (from 0) of training; the mean loss.

@@ -22,7 +22,26 @@ LARGEST_GRADIENT = 5.0
 WARM_UP = 0.1
 
 
-class Trainer:
+class LearningState:
+    """What goes on learning after a kill: `network`, `optimizer`, `schedule` and `scaler`, set by who learns."""
+
+    @property
+    def learning_rate(self) -> float:
+        """At the present step."""
+        return float(self.schedule.get_last_lr()[0])
+
+    def state(self) -> dict[str, Any]:
+        """All that `load_state` needs to go on from here."""
+        parts = {"network": self.network, "optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.scaler}
+        return {name: part.state_dict() for name, part in parts.items()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from an earlier state."""
+        for name in ("network", "optimizer", "schedule", "scaler"):
+            getattr(self, name).load_state_dict(state[name])
+
+
+class Trainer(LearningState):
     """A network with all that changes while it learns.
 
     Parameters
@@ -47,21 +66,6 @@ class Trainer:
         self.schedule = one_cycle(self.optimizer, options.learning_rate, steps + 1)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
         self.loss = make_loss(options.loss)
-
-    @property
-    def learning_rate(self) -> float:
-        """At the present step."""
-        return float(self.schedule.get_last_lr()[0])
-
-    def state(self) -> dict[str, Any]:
-        """All that `load_state` needs to go on from here."""
-        parts = {"network": self.network, "optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.scaler}
-        return {name: part.state_dict() for name, part in parts.items()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from an earlier state."""
-        for name in ("network", "optimizer", "schedule", "scaler"):
-            getattr(self, name).load_state_dict(state[name])
 
     def train(self, samples: Samples, epoch: int, told: Callable[[int, int, float], None]) -> float:
         """One epoch (from 0) of training.

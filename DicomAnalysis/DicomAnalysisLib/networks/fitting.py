@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .batches import KeptSamples
-from .checkpoint import NAME, load_checkpoint, save_checkpoint
+from .checkpoint import load_checkpoint, save_checkpoint
+from .epoch_loop import EpochLoop, Report, go_on_unless
 from .epoch_pictures import EpochPictures
 from .fit_loop import Trainer, dice_of, repeatable
-from .fit_options import EpochRecord, FitOptions, FitProgress, FitResult, Samples, TrainingCancelledError, TrainingError
+from .fit_options import EpochRecord, FitOptions, FitResult, Samples, TrainingError
 from .history import write_history
 
 if TYPE_CHECKING:
     import torch
-
-Report = Callable[[FitProgress], None]
 
 
 def fit(
@@ -97,18 +96,16 @@ def fit(
             pictures.close()
 
 
-class _Run:
-    """One training with its history."""
+class _Run(EpochLoop):
+    """One training of a segmentation network."""
 
     def __init__(
         self, network: torch.nn.Module, training: Samples, validation: KeptSamples, options: FitOptions, folder: Path
     ):
-        self.network, self.training, self.validation = network, training, validation
-        self.options, self.folder = options, folder
+        super().__init__(folder, options.epochs, options.patience, options.minutes)
+        self.network, self.training, self.validation, self.options = network, training, validation, options
         self.batches = -(-len(training) // options.batch)
         self.trainer = Trainer(network, self.batches * options.epochs, options)
-        self.history: list[EpochRecord] = []
-        self.best: dict[str, torch.Tensor] = {}
         self.class_names: tuple[str, ...] = ()
 
     def load(self) -> None:
@@ -118,71 +115,36 @@ class _Run:
         sizes = [len(self.training), len(self.validation)]
         if state["samples"] != sizes:
             different.append("number of samples")
-        if different:
-            msg = (
-                f"The training in {self.folder} was begun with another {', '.join(different)}. "
-                "Resume it with the options it was begun with, or start in another folder."
-            )
-            raise TrainingError(msg)
-        try:
-            self.trainer.load_state(state["state"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            msg = f"{self.folder / NAME} is of another network; start in another folder."
-            raise TrainingError(msg) from error
-        self.history = [EpochRecord.from_dict(values) for values in state["history"]]
-        self.best = state["best"]
+        self.restore(state, self.trainer.load_state, different, "the options")
 
     def to_the_end(self, report: Report, cancelled: Callable[[], bool], pictures: EpochPictures) -> FitResult:
         """Do the epochs that are left."""
         begun, earlier = time.monotonic(), len(self.history)
-        while not (stopped := self._why_stop(time.monotonic() - begun, earlier)):
+        while not (stopped := self.why_stop(time.monotonic() - begun, earlier)):
             record = self._epoch(report, cancelled)
             pictures.add(record, self.trainer.predict)
             self._save()
-            report(self._progress("validation", len(self.history) - 1, 1.0, record=record))
+            report(self.progress("validation", len(self.history) - 1, 1.0, record=record))
         self.network.load_state_dict(self.best)
         self.network.to("cpu").eval()
         warnings = pictures.finish(self.history)
-        best = self._best_record()
-        return FitResult(
-            tuple(self.history),
-            best.epoch,
-            best.score,
-            stopped,
-            str(self.trainer.device),
-            sum(record.seconds for record in self.history),
-            warnings,
-        )
-
-    def _why_stop(self, seconds: float, earlier: int) -> str:
-        """`seconds` have passed since this call began with `earlier` epochs; it does at least one."""
-        if len(self.history) >= self.options.epochs:
-            return "epochs"
-        if self.history and len(self.history) - self._best_record().epoch >= self.options.patience:
-            return "patience"
-        limit = self.options.minutes
-        return "minutes" if len(self.history) > earlier and limit is not None and seconds >= 60 * limit else ""
+        return self.result(stopped, self.trainer.device, warnings)
 
     def _epoch(self, report: Report, cancelled: Callable[[], bool]) -> EpochRecord:
         start, number = time.monotonic(), len(self.history)
 
-        def may_go_on() -> None:
-            if cancelled():
-                msg = "The training was stopped; resume it to go on from its last full epoch."
-                raise TrainingCancelledError(msg)
-
         def told(batch: int, batches: int, loss: float) -> None:
-            report(self._progress("training", number, 0.9 * batch / batches, batch, batches, loss, start))
-            may_go_on()
+            report(self.progress("training", number, 0.9 * batch / batches, batch, batches, loss, start))
+            go_on_unless(cancelled)
 
-        may_go_on()
+        go_on_unless(cancelled)
         loss = self.trainer.train(self.training, number, told)
-        report(self._progress("validation", number, 0.9, self.batches, self.batches, loss, start))
-        validation_loss, counts = self.trainer.validate(self.validation, may_go_on)
+        report(self.progress("validation", number, 0.9, self.batches, self.batches, loss, start))
+        validation_loss, counts = self.trainer.validate(self.validation, lambda: go_on_unless(cancelled))
         classes = dice_of(counts)
         known = [value for value in classes if value is not None]
         score = sum(known) / len(known) if known else 0.0
-        is_best = not self.history or score > self._best_record().score + self.options.minimum_improvement
+        is_best = not self.history or score > self.best_record().score + self.options.minimum_improvement
         record = EpochRecord(
             number + 1,
             loss,
@@ -193,13 +155,8 @@ class _Run:
             time.monotonic() - start,
             is_best,
         )
-        self.history.append(record)
-        if is_best:
-            self.best = {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
+        self.add(record, self.network)
         return record
-
-    def _best_record(self) -> EpochRecord:
-        return next(record for record in reversed(self.history) if record.is_best)
 
     def _save(self) -> None:
         write_history(self.folder, self.history, self.class_names)
@@ -207,28 +164,8 @@ class _Run:
             self.folder,
             {
                 "state": copy.copy(self.trainer.state()),
-                "best": self.best,
-                "history": [asdict(record) | {"class_scores": list(record.class_scores)} for record in self.history],
+                **self.kept(),
                 "options": asdict(self.options),
                 "samples": [len(self.training), len(self.validation)],
             },
         )
-
-    def _progress(
-        self,
-        stage: str,
-        epoch: int,
-        share: float,
-        batch: int = 0,
-        batches: int = 0,
-        loss: float | None = None,
-        start: float | None = None,
-        record: EpochRecord | None = None,
-    ) -> FitProgress:
-        """`share` is that of the epoch."""
-        epochs = self.options.epochs
-        full = [one.seconds for one in self.history[-5:]]
-        spent = 0.0 if start is None else time.monotonic() - start
-        a_whole = sum(full) / len(full) if full else spent / share if share >= 0.1 else None
-        left = None if a_whole is None else max(0.0, a_whole * (epochs - epoch - share))
-        return FitProgress((epoch + share) / epochs, stage, epoch + 1, epochs, batch, batches, loss, left, record)
