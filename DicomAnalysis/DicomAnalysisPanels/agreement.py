@@ -57,7 +57,7 @@ class AgreementPanel(PagePanel):
         """Button *Compare*."""
         parameters, options = self.parameters, self._options()
         if parameters.agreementSource is AgreementSource.FOLDERS:
-            if not self._has_packages("network", _("Overlap and distances")):
+            if not self.has_packages("network", _("Overlap and distances")):
                 return
             folders = parameters.agreementFirst.strip(), parameters.agreementSecond.strip()
             names = tuple(Path(folder).name for folder in folders)
@@ -112,7 +112,7 @@ class AgreementPanel(PagePanel):
 
     def write_report(self) -> None:
         """Button *Write report*: into the chosen folder, and shown by the system's browser."""
-        if not self._has_packages("plots", _("Plots as pictures")):
+        if not self.has_packages("plots", _("Plots as pictures")):
             return
         folder, nodes = self.parameters.agreementOutput.strip(), self._nodes
         path = self.shared.tasks.run_here(
@@ -296,15 +296,6 @@ class AgreementPanel(PagePanel):
             return _("Choose a CSV file.") if is_file else _("Select a table.")
         _identifier, first, second = (selector.currentText for selector in self._selectors())
         return "" if first and second and first != second else _("Choose two different columns.")
-
-    def _has_packages(self, feature: str, name: str) -> bool:
-        """Have the packages of a feature, asking the user where they are missing."""
-        from DicomAnalysisLib.dependencies import missing
-
-        if not missing(feature):
-            return True
-        title = _("Install packages: {name}").format(name=name)
-        return bool(self.shared.tasks.run_here(title, lambda: self.logic.ensurePackages(feature)))
 
     def _arrange(self) -> None:
         ui = self.ui

@@ -68,7 +68,7 @@ class ClassifyPanel(PagePanel):
     def run(self) -> None:
         """Button *Classify*."""
         node, model, explain = self.volume_node, self.model, self.parameters.classifyExplain
-        if not has_packages(self.shared, self.logic):
+        if not self.has_packages("network", _("Neural networks")):
             return
         self._say("", node)
         self.shared.tasks.start(
@@ -82,7 +82,7 @@ class ClassifyPanel(PagePanel):
         """Button *Classify checked series*."""
         checked, folder, model = tuple(self.shared.checked()), self.output, self.model
         explain = self.parameters.classifyExplain
-        if not has_packages(self.shared, self.logic):
+        if not self.has_packages("network", _("Neural networks")):
             return
         self._batch, self._folders = {}, []
         self._tell_batch(len(checked))
@@ -312,16 +312,6 @@ class ClassifyPanel(PagePanel):
             except DicomAnalysisError as error:
                 self.shared.log.add(str(error))
         self.update()
-
-
-def has_packages(shared: Shared, logic: Any) -> bool:
-    """Have torch, MONAI and safetensors, asking the user where they are missing."""
-    from DicomAnalysisLib.dependencies import missing
-
-    if not missing("network"):
-        return True
-    title = _("Install packages: {name}").format(name=_("Neural networks"))
-    return bool(shared.tasks.run_here(title, lambda: logic.ensurePackages("network")))
 
 
 def model_text(information: Mapping[str, Any] | None) -> str:

@@ -246,16 +246,9 @@ class CohortPanel(PagePanel):
         return "" if Path(self.folder).is_absolute() else _("Give the whole path of the output folder.")
 
     def _has_packages(self) -> bool:
-        """Have the packages of cohorts, asking the user where they are missing."""
-        from DicomAnalysisLib.dependencies import missing
-
-        for feature, name in (("cohort", _("Cohort analysis")), ("plots", _("Plots as pictures"))):
-            title = _("Install packages: {name}").format(name=name)
-            if missing(feature) and not self.shared.tasks.run_here(
-                title, lambda feature=feature: self.logic.ensurePackages(feature)
-            ):
-                return False
-        return True
+        """Have what cohorts and their pictures need, asking the user where it is missing."""
+        wanted = (("cohort", _("Cohort analysis")), ("plots", _("Plots as pictures")))
+        return all(self.has_packages(feature, name) for feature, name in wanted)
 
 
 def _folder(title: str, start: str) -> str:

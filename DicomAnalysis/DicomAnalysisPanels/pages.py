@@ -105,6 +105,15 @@ class PagePanel:
     def scene_closed(self) -> None:
         """The scene is empty now."""
 
+    def has_packages(self, feature: str, name: str) -> bool:
+        """Have the packages of a feature (`name` in the user's words), asking the user where they are missing."""
+        from DicomAnalysisLib.dependencies import missing
+
+        if not missing(feature):
+            return True
+        title = _("Install packages: {name}").format(name=name)
+        return bool(self.shared.tasks.run_here(title, lambda: self.logic.ensurePackages(feature)))
+
 
 class Pages:
     """Builds every page that can be shown and passes on what all of them have to know.

@@ -153,7 +153,7 @@ class TrainPanel(PagePanel):
         enable(ui.trainOpenButton, _("Show the output folder: curves, strips, animation, model card."), exists)
 
     def _run(self, title: str, begin: Any) -> None:
-        if not self._has_packages():
+        if not self.has_packages("network", _("Neural networks")):
             return
         self._strip, self._text, self._running = "", "", self.folder
         self._show()
@@ -170,15 +170,6 @@ class TrainPanel(PagePanel):
     def _ended(self) -> None:
         self._running = ""
         self.shown()
-
-    def _has_packages(self) -> bool:
-        """Have torch, MONAI and safetensors, asking the user where they are missing."""
-        from DicomAnalysisLib.dependencies import missing
-
-        if not missing("network"):
-            return True
-        title = _("Install packages: {name}").format(name=_("Neural networks"))
-        return bool(self.shared.tasks.run_here(title, lambda: self.logic.ensurePackages("network")))
 
     def _source(self) -> Any:
         if self.parameters.trainSource is TrainSource.FOLDER:

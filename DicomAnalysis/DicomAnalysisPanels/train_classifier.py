@@ -11,7 +11,6 @@ import slicer
 from slicer.i18n import tr as _
 
 from .buttons import enable, why_busy
-from .classify import has_packages
 from .pages import PagePanel, Shared
 from .parameters import TrainSource
 from .views import ResultLayout, show_in_plot_view
@@ -176,7 +175,7 @@ class TrainClassifierPanel(PagePanel):
         self._show()
 
     def _run(self, title: str, begin: Any) -> None:
-        if not has_packages(self.shared, self.logic):
+        if not self.has_packages("network", _("Neural networks")):
             return
         self._text, self._running = "", self.folder
         self._show()

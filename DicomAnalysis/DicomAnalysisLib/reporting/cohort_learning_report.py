@@ -10,6 +10,7 @@ from ..cohort.learning.result import XGBOOST, Learning, TargetLearning
 from ..files.atomic import write_text
 from .cohort_plots import importance_png, scores_png
 from .html import (
+    FOOT,
     NOTE,
     WARNING,
     Html,
@@ -27,7 +28,6 @@ from .html import (
 
 HTML_NAME = "report.html"
 _MOST_LISTED = 30
-_FOOT = "Made by DicomAnalysis. For research; not a medical device."
 
 
 def write_learning_report(folder: Path | str, learning: Learning) -> Path:
@@ -57,7 +57,7 @@ def learning_html(learning: Learning) -> str:
         body.append(notice(WARNING, "Leakage: the label can be told from how images were made", leaks))
     body.append(notice(NOTE, "Result", findings[len(leaks) :]))
     body += [_target_section(one) for one in learning.targets]
-    body += [_joined_section(learning), _learning_methods(learning), paragraph(_FOOT, "faint")]
+    body += [_joined_section(learning), _learning_methods(learning), paragraph(FOOT, "faint")]
     return page("Labels learned from features", body)
 
 

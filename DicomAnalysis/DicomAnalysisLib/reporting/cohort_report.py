@@ -14,6 +14,7 @@ from ..files.atomic import write_text
 from .cohort_examples import montage_png, read_example
 from .cohort_plots import embedding_png, gap_png
 from .html import (
+    FOOT,
     GOOD,
     NOTE,
     WARNING,
@@ -33,7 +34,6 @@ from .html import (
 HTML_NAME = "report.html"
 METHOD_NAMES = {"density": "UMAP, then HDBSCAN", "kmeans": "k-means"}
 _MOST_MONTAGES = 30
-_FOOT = "Made by DicomAnalysis. For research; not a medical device."
 
 
 def write_clustering_report(
@@ -72,7 +72,7 @@ def clustering_html(clustering: Clustering, progress: Callable[[str], None] = la
     body += [_embedding_section(clustering), _quality_section(clustering)]
     if clustering.verdict != NONE:
         body.append(_clusters_section(clustering, progress))
-    body += [_agreement_section(clustering), _clustering_methods(clustering), paragraph(_FOOT, "faint")]
+    body += [_agreement_section(clustering), _clustering_methods(clustering), paragraph(FOOT, "faint")]
     return page("Clusters of a cohort", body)
 
 

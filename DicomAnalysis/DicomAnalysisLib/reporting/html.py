@@ -10,6 +10,8 @@ import base64
 import html
 from collections.abc import Iterable, Sequence
 
+FOOT = "Made by DicomAnalysis. For research; not a medical device."
+"""The last line of a report."""
 NOTE, WARNING, GOOD = "note", "warning", "good"
 """Kinds of `notice`."""
 
