@@ -313,6 +313,8 @@ def write_labels(path, rows):
 
 
 PICTURES = replace(OPTIONS, recipe="picture", epochs=2, batch=4)
+EPOCHS = 7
+"""Of a training that is cancelled: enough that one is left however late it hears of it."""
 
 
 @pytest.fixture(scope="module")
@@ -527,7 +529,7 @@ def test_the_command(pictures, tmp_path, capsys):
 
 def test_the_job_tells_epochs_and_is_resumed_after_a_kill(pictures, tmp_path):
     source, labels = pictures
-    options = replace(PICTURES, epochs=3)
+    options = replace(PICTURES, epochs=EPOCHS)
     epochs = []
 
     def run(on_epoch=epochs.append, resume=False):
@@ -544,9 +546,9 @@ def test_the_job_tells_epochs_and_is_resumed_after_a_kill(pictures, tmp_path):
         return process
 
     assert run(lambda update: epochs.append(update)).state == "cancelled"
-    assert [update.record["epoch"] for update in epochs] == [1]
+    assert 1 <= len(epochs) < EPOCHS, "it was stopped, though a short epoch may end before it hears of it"
     process = run(resume=True)
     assert process.state == "done", process.failure
-    assert [update.record["epoch"] for update in epochs] == [1, 2, 3]
+    assert [update.record["epoch"] for update in epochs] == list(range(1, EPOCHS + 1))
     assert process.value["unmatched_labels"] == ["P99"]
     assert process.value["history"] == [dict(update.record) for update in epochs]

@@ -215,9 +215,9 @@ def test_a_deflate_bomb_is_read_in_bounded_time(tmp_path):
     packed += b"".join(packer.compress(b"\0" * 1024 * 1024) for _ in range(bomb >> 20)) + packer.flush()
     path = tmp_path / "bomb.dcm"
     path.write_bytes(prefix(DeflatedExplicitVRLittleEndian) + packed)
-    start = time.perf_counter()
+    start = time.process_time()
     assert not read_header(path).walked.pixel_tag
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_more_elements_than_a_header_has_are_given_up(tmp_path, monkeypatch):

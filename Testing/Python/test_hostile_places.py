@@ -158,13 +158,13 @@ def test_names_in_a_database(tmp_path, name):
     database = index_files([tmp_path / "series"], tmp_path / "database").database
     with contextlib.closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE Images SET Filename = ? WHERE Filename LIKE '%002.dcm'", (name,))
-    start = time.perf_counter()
+    start = time.process_time()
     source = DatabaseSource(database)
     (series,) = source.series()
     assert len(series.stacks[0]) == 2
     assert len(source.problems) == 1
     assert source.problems[0].reason
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_index_killed_at_any_moment_leaves_the_old_or_the_new_state(tmp_path):

@@ -174,9 +174,9 @@ class TestEntries:
 
     def test_many_items_are_noted_at_once(self, tmp_path):
         with open_ledger(tmp_path) as ledger:
-            before = time.perf_counter()
+            before = time.process_time()
             ledger.add((f"1.2.3.{number}" for number in range(20_000)), TASK)
-            assert time.perf_counter() - before < 5
+            assert time.process_time() - before < 5
             assert ledger.counts()["pending"] == 20_000
 
 

@@ -156,6 +156,10 @@ class TestCommand:
         assert "torch" in capsys.readouterr().err
 
 
+EPOCHS = 7
+"""Of a training that is cancelled: enough that one is left however late it hears of it."""
+
+
 class TestJob:
     def wait(self, process, seconds=240.0):
         end = time.monotonic() + seconds
@@ -167,7 +171,7 @@ class TestJob:
 
     def test_epochs_are_told_a_cancelled_one_is_resumed(self, cohort, tmp_path):
         folder = tmp_path / "run"
-        options = TrainingOptions(size="small", epochs=3)
+        options = TrainingOptions(size="small", epochs=EPOCHS)
         python = tiny_worker(tmp_path)
         epochs, progress = [], []
 
@@ -180,12 +184,12 @@ class TestJob:
         first = start(False, lambda update: (epochs.append(update), first.cancel()))
         self.wait(first)
         assert first.state == "cancelled"
-        assert [update.record["epoch"] for update in epochs] == [1]
+        assert 1 <= len(epochs) < EPOCHS, "it was stopped, though a short epoch may end before it hears of it"
         assert (folder / "checkpoint.pt").is_file()
         assert not (folder / ".work").exists(), "images do not stay there"
         second = self.wait(start(True))
         assert second.state == "done", second.failure
-        assert [update.record["epoch"] for update in epochs] == [1, 2, 3]
+        assert [update.record["epoch"] for update in epochs] == list(range(1, EPOCHS + 1))
         assert all(update.strip.endswith(f"epoch-00{n}.png") for n, update in enumerate(epochs, 1))
         assert second.value["history"] == [dict(update.record) for update in epochs]
         assert load_model(second.value["model"]).description.task == "headrest"
