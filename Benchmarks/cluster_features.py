@@ -3,21 +3,23 @@
 Three tables of 20,000 x 512 with planted clusters: eight well separated ones; eight of unequal density and
 size with 5 % of noise; none. Ours is everything that `cohort cluster` computes before it writes: standardising,
 principal components, gap statistic, UMAP, HDBSCAN, k-means, silhouettes, Davies-Bouldin, stability over seeds and
-bootstraps, display and descriptions. Each program runs in a process of its own; imports are not counted, the
-compilation that UMAP does at its first use is, unless --warm. A peer that takes longer than --limit seconds is
-ended, and its time is then at least that. CPU seconds are given beside those of the clock, for machines with
-other work to do.
+bootstraps, display and descriptions. Each program runs in a process of its own; imports are not counted. UMAP is
+compiled at its first use on a machine, and what was compiled is kept: of the kind that peers are compared on, a first
+use is measured too, and the bound is on that. A peer that takes longer than --limit seconds is ended, and its time is
+then at least that. CPU seconds are given beside those of the clock, for machines with other work to do.
 
     python Benchmarks/cluster_features.py [--count 20000] [--kinds separated unequal none] [--peers hdbscan ...]
-        [--peer-kind unequal] [--limit 600] [--landmarks 5000] [--warm] [--check]
+        [--peer-kind unequal] [--limit 1200] [--landmarks 5000] [--check]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -40,9 +42,6 @@ def ours(kind: str, options: argparse.Namespace) -> dict:
     from DicomAnalysisLib.cohort.clustering.analysis import cluster_table
     from DicomAnalysisLib.cohort.clustering.options import ClusteringOptions
 
-    if options.warm:
-        values, _ = feature_tables.planted("separated", 200, 20)
-        cluster_table(feature_tables.make_table(values), ClusteringOptions(references=2, repeats=0))
     values, truth = feature_tables.planted(kind, options.count, FEATURES)
     table = feature_tables.make_table(values)
     wall, cpu = time.perf_counter(), time.process_time()
@@ -83,14 +82,18 @@ def peer(name: str, kind: str, options: argparse.Namespace) -> dict:
     return {"wall": wall, "cpu": cpu, "ari": score, "clusters": int(labels.max()) + 1, "noise": int((labels < 0).sum())}
 
 
-def run(what: str, kind: str, options: argparse.Namespace, limit: float | None = None) -> dict | None:
-    """One program in a process of its own; None where it was ended at the limit."""
+def run(
+    what: str, kind: str, options: argparse.Namespace, limit: float | None = None, first: bool = False
+) -> dict | None:
+    """One program in a process of its own, `first`: with nothing compiled yet; None where it was ended at the limit."""
     command = [sys.executable, __file__, "--one", what, "--kinds", kind, "--count", str(options.count)]
-    command += ["--landmarks", str(options.landmarks), *(["--warm"] if options.warm else [])]
-    try:
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=limit)
-    except subprocess.TimeoutExpired:
-        return None
+    command += ["--landmarks", str(options.landmarks)]
+    with tempfile.TemporaryDirectory() as empty:
+        environment = os.environ | ({"NUMBA_CACHE_DIR": empty} if first else {})
+        try:
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=limit, env=environment)
+        except subprocess.TimeoutExpired:
+            return None
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -102,7 +105,6 @@ def main() -> int:
     parser.add_argument("--peer-kind", choices=KINDS, default="unequal")
     parser.add_argument("--limit", type=float, default=1200, help="seconds that a peer may take; default: 1200")
     parser.add_argument("--landmarks", type=int, default=5000, help="series that UMAP embeds; default: 5000")
-    parser.add_argument("--warm", action="store_true", help="UMAP is compiled before the clock starts")
     parser.add_argument("--check", action="store_true", help="end with 1 where a bound is missed")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -111,38 +113,42 @@ def main() -> int:
         print(json.dumps(ours(kind, options) if options.one == "ours" else peer(options.one, kind, options)))
         return 0
     print(f"{options.count:,} x {FEATURES} features; seconds by the clock (of the CPU)", flush=True)
-    passed, times = True, {}
+    passed, mine = True, {}
     for kind in options.kinds:
-        times[kind] = found = run("ours", kind, options)
-        good = found["verdict"] == "no structure" if kind == "none" else found["ari"] >= AGREEMENT
-        passed &= good
-        print(
-            f"ours, {kind}: {found['wall']:.1f} ({found['cpu']:.1f}) s, ARI {found['ari']:.3f}, {found['verdict']}, ",
-            end="",
-        )
-        print(f"{found['clusters']} clusters, noise {found['noise']}: {'pass' if good else 'FAIL'}")
-        print("   " + ", ".join(f"{name} {value:.1f}" for name, value in found["steps"].items()), flush=True)
+        found = run("ours", kind, options)
+        passed &= tell_ours(f"ours, {kind}", kind, found)
+        if kind == options.peer_kind and options.peers:
+            first = run("ours", kind, options, first=True)
+            passed &= tell_ours(f"ours, {kind}, first use on a machine", kind, first)
+            mine = {"ours at its first use": first["wall"], "ours later": found["wall"]}
     for name in options.peers:
-        passed &= compare(name, times.get(options.peer_kind), options)
+        passed &= compare(name, mine, options)
     return int(options.check and not passed)
 
 
-def compare(name: str, mine: dict | None, options: argparse.Namespace) -> bool:
-    """Run a peer and print how many times faster ours was; whether the bound on hdbscan holds."""
+def tell_ours(title: str, kind: str, found: dict) -> bool:
+    """Print one result of ours; whether it found what was planted."""
+    good = found["verdict"] == "no structure" if kind == "none" else found["ari"] >= AGREEMENT
+    print(f"{title}: {found['wall']:.1f} ({found['cpu']:.1f}) s, ARI {found['ari']:.3f}, {found['verdict']}, ", end="")
+    print(f"{found['clusters']} clusters, noise {found['noise']}: {'pass' if good else 'FAIL'}")
+    print("   " + ", ".join(f"{name} {value:.1f}" for name, value in found["steps"].items()), flush=True)
+    return good
+
+
+def compare(name: str, mine: dict[str, float], options: argparse.Namespace) -> bool:
+    """Run a peer and print how many times faster ours was; whether the bound on hdbscan holds at the first use."""
     found = run(name, options.peer_kind, options, options.limit)
     wall = options.limit if found is None else found["wall"]
     told = f"more than {wall:.0f} s (ended)" if found is None else f"{wall:.1f} ({found['cpu']:.1f}) s"
     if found is not None:
         told += f", ARI {found['ari']:.3f}, {found['clusters']} clusters, noise {found['noise']}"
-    print(f"{name} on raw features, {options.peer_kind}: {told}", end="")
-    if mine is None:
-        print(flush=True)
-        return True
-    ratio = wall / mine["wall"]
-    bound = name == "hdbscan"
-    good = ratio >= FASTER or not bound
-    verdict = f"   bound {FASTER:g}: {'pass' if good else 'FAIL'}" if bound else ""
-    print(f"; ours is {'at least ' if found is None else ''}{ratio:.1f} times faster{verdict}", flush=True)
+    ratios = {which: wall / seconds for which, seconds in mine.items()}
+    least = "at least " if found is None else ""
+    told += "".join(f"; {which} {least}{ratio:.1f} times faster" for which, ratio in ratios.items())
+    good = name != "hdbscan" or min(ratios.values(), default=FASTER) >= FASTER
+    if name == "hdbscan":
+        told += f"   bound {FASTER:g}: {'pass' if good else 'FAIL'}"
+    print(f"{name} on raw features, {options.peer_kind}: {told}", flush=True)
     return good
 
 

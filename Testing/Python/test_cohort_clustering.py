@@ -1,6 +1,10 @@
 """Clusters: planted ones are found, none is said to be none, and a cluster that is a scanner is called so."""
 
+import os
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +22,7 @@ from DicomAnalysisLib.errors import SourceError, UsageError
 from feature_tables import make_table, planted
 from sklearn import metrics
 
+LIBRARY = Path(__file__).resolve().parents[2] / "DicomAnalysis"
 QUICK = ClusteringOptions(sample=500, references=3, repeats=1, most_clusters=10)
 
 
@@ -205,3 +210,24 @@ def test_what_is_written_is_what_an_explorer_reads(separated, tmp_path):
     assert set(mine.clusters[0].examples) <= set(table.series)
     with pytest.raises(SourceError, match="cohort cluster"):
         read_explorer(tmp_path / "nothing")
+
+
+def test_umap_is_compiled_once_for_all_processes(tmp_path):
+    """The second process loads what the first has compiled, and finds the same."""
+    program = (
+        "import numpy as np, umap\n"
+        "from DicomAnalysisLib.cohort.clustering.partition import landmarks, umap_embedding\n"
+        "scores = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)\n"
+        "found = umap_embedding(scores, landmarks(scores, 60, 8), 2)\n"
+        "stats = umap.umap_.smooth_knn_dist.stats\n"
+        "print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), found.tobytes().hex())\n"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(LIBRARY)}
+    said = [
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=environment)
+        for _ in range(2)
+    ]
+    (hits, misses, first), (later_hits, later_misses, second) = (one.stdout.split() for one in said)
+    assert (hits, misses, later_hits, later_misses) == ("0", "1", "1", "0")
+    assert first == second
+    assert list(tmp_path.rglob("*.nbi"))

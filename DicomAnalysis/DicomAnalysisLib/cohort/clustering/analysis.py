@@ -20,7 +20,7 @@ from .result import NONE, ONE, UNSTABLE, Clustering, Partition, is_giant, verdic
 from .stability import Stability, stability
 
 _NO_STABILITY = Stability((), (), (), 0)
-_DISPLAY_SPREAD = 0.1
+_DISPLAY_SPREAD, _DISPLAY_EPOCHS = 0.1, 100
 
 
 def cluster_table(
@@ -160,7 +160,7 @@ def _with_stability(
 
 def _display(scores: np.ndarray, near: Landmarks, labels: np.ndarray, options: ClusteringOptions) -> np.ndarray:
     if options.display == UMAP:
-        drawn = umap_embedding(scores, near, 2, options.seed, spread=_DISPLAY_SPREAD)
+        drawn = umap_embedding(scores, near, 2, options.seed, spread=_DISPLAY_SPREAD, epochs=_DISPLAY_EPOCHS)
         return placed(drawn, near, labels)
     return scores[:, :2].copy()
 

@@ -8,15 +8,17 @@ every other series joins the cluster of its nearest sampled ones.
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 
 from .options import ClusteringOptions
 
 NOISE = -1
-_EPOCHS = 100
-"""Of UMAP: clusters found after 100 and after 200 are the same."""
+_EPOCHS = 60
+"""Of UMAP: clusters of 300 to 20,000 planted series are as right after 60 as after 100 or 200."""
 _FAR = 6.0
 """Robust standard deviations from its cluster at which a series is said to belong to none."""
 _MOST_FAR = 1 / 3
@@ -85,7 +87,7 @@ def kmeans(scores: np.ndarray, clusters: int, seed: int = 0, starts: int = 3) ->
 
 
 def umap_embedding(
-    scores: np.ndarray, near: Landmarks, dimensions: int, seed: int = 0, *, spread: float = 0.0
+    scores: np.ndarray, near: Landmarks, dimensions: int, seed: int = 0, *, spread: float = 0.0, epochs: int = _EPOCHS
 ) -> np.ndarray:
     """UMAP of the landmarks, float32 (landmarks, dimensions); it starts from the principal components.
 
@@ -97,11 +99,13 @@ def umap_embedding(
     seed : int
     spread : float
         UMAP's min_dist: 0 packs clusters, 0.1 and more is nicer to look at.
+    epochs : int
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that new series cannot be added later; nobody wants to
         import umap
 
+        _keep_compiled(umap.umap_, umap.layouts)
         indices, distances = near.graph
         scores = scores[near.rows]
         dimensions = min(dimensions, scores.shape[1])
@@ -112,7 +116,7 @@ def umap_embedding(
             n_components=dimensions,
             n_neighbors=indices.shape[1],
             min_dist=spread,
-            n_epochs=_EPOCHS,
+            n_epochs=epochs,
             init=start,
             random_state=seed,
             n_jobs=1,
@@ -120,6 +124,20 @@ def umap_embedding(
             force_approximation_algorithm=True,
         )
         return np.asarray(model.fit_transform(scores), np.float32)
+
+
+def _keep_compiled(*modules: ModuleType) -> None:
+    """Let numba keep on disk what it compiles of these modules (6 s of every process that clusters, else).
+
+    It goes where numba puts what other packages keep: beside the module, or in the user's cache folder.
+    """
+    from numba.core.dispatcher import Dispatcher
+
+    for module in modules:
+        for function in vars(module).values():
+            if isinstance(function, Dispatcher) and not function.signatures:
+                with suppress(RuntimeError):  # there is no place where it may write
+                    function.enable_caching()
 
 
 def density_clusters(
