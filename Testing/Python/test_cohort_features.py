@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dicom_slices import SERIES_UID, write_slice
+from dicom_slices import SERIES_UID, write_series, write_slice
 from DicomAnalysisLib.cohort.deidentify import Pseudonyms, read_or_make_key
 from DicomAnalysisLib.cohort.engine.classifying import NetworkFeatures, describe_model
 from DicomAnalysisLib.cohort.engine.driver import run_cohort
@@ -110,6 +110,13 @@ def test_padding_is_no_body() -> None:
     voxels[:, :, :4] = -2000
     volume = replace(volume_of(voxels), padding_values=(-2000.0,))
     assert interpretable_features(volume)["body_mean"] == 40
+
+
+@pytest.mark.parametrize(("stated", "told"), [("120", "120"), ("120.0", "120"), ("000130", "130"), ("", "")])
+def test_one_voltage_is_one_tag(tmp_path, stated, told) -> None:
+    write_series(tmp_path, [(0, 0, 0), (0, 0, 5)], KVP=stated or None)
+    (found,) = series_from_files(tmp_path.iterdir())[0]
+    assert acquisition_tags(found.stacks[0])["kvp"] == told
 
 
 def test_acquisition_tags_stand_apart(tmp_path) -> None:

@@ -55,11 +55,13 @@ def tags_of_image(
     with suppress(RefusedFileError):  # it was read a moment ago; at worst less is known of it
         header = read_header(path, _WANTED, stop_group=0x0018)
         found |= {name: " ".join(header.text(tag).split())[:_LONGEST] for name, tag in _HEADER.items()}
+        if numbers := header.numbers(tags.KVP):  # 120, 120.0 and 000120 are one voltage
+            found["kvp"] = f"{numbers[0]:g}"
     found["modality"] = modality or found["modality"]
     found |= dict(zip(("slices", "rows", "columns"), map(str, shape), strict=True))
     if geometry is not None:
         spacing = geometry.spacing_kji
         found["pixel_spacing_mm"] = f"{spacing[1]:.3g}"
         found["slice_spacing_mm"] = f"{spacing[0]:.3g}"
-        found["tilt_degrees"] = f"{geometry.tilt_degrees:.1f}"
+        found["tilt_degrees"] = f"{round(geometry.tilt_degrees, 1) + 0.0:.1f}"  # never -0.0
     return found
