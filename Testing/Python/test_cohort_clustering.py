@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,18 @@ from DicomAnalysisLib.cohort.clustering.explorer import explorer_of, read_explor
 from DicomAnalysisLib.cohort.clustering.gap import gap_statistic
 from DicomAnalysisLib.cohort.clustering.options import KMEANS, ClusteringOptions
 from DicomAnalysisLib.cohort.clustering.outputs import write_clustering
-from DicomAnalysisLib.cohort.clustering.partition import NOISE, by_size, far_from_cluster, landmarks, placed
+from DicomAnalysisLib.cohort.clustering.partition import (
+    NOISE,
+    by_size,
+    far_from_cluster,
+    landmarks,
+    most_typical,
+    placed,
+)
 from DicomAnalysisLib.cohort.clustering.prepare import prepare
 from DicomAnalysisLib.cohort.clustering.quality import davies_bouldin, judge, silhouettes
-from DicomAnalysisLib.cohort.clustering.result import CLUSTERS, NONE, ONE
+from DicomAnalysisLib.cohort.clustering.result import CLUSTERS, NONE, ONE, UNSTABLE, verdict_of
+from DicomAnalysisLib.cohort.clustering.stability import Stability
 from DicomAnalysisLib.errors import SourceError, UsageError
 from feature_tables import make_table, planted
 from sklearn import metrics
@@ -210,6 +219,36 @@ def test_what_is_written_is_what_an_explorer_reads(separated, tmp_path):
     assert set(mine.clusters[0].examples) <= set(table.series)
     with pytest.raises(SourceError, match="cohort cluster"):
         read_explorer(tmp_path / "nothing")
+
+
+def test_of_several_seeds_the_most_typical_is_kept():
+    odd, usual = np.repeat([0, 1, 2], 10), np.tile([0, 1, 2], 10)
+    almost = usual.copy()
+    almost[0] = 1
+    assert most_typical([odd, usual, almost]) == (1, (pytest.approx(-0.07, abs=0.05), pytest.approx(0.9, abs=0.05)))
+    assert most_typical([usual, usual]) == (0, (1.0,))
+    assert most_typical([odd]) == (0, ())
+
+
+def test_agreement_of_the_seeds_is_told(separated):
+    """Three seeds, each other one compared with the one that is kept; k-means is repeated as often as is asked."""
+    _table, _truth, found = separated
+    assert found.partition.stability.seeds == (1.0,)
+    assert len(found.others[0].stability.seeds) == QUICK.repeats
+
+
+@pytest.mark.parametrize(
+    ("seeds", "bootstraps", "said"),
+    [((0.3, 0.3), (0.9,), "other seeds"), ((0.9, 0.8), (0.2,), "bootstraps"), ((1.0, 0.4), (0.6,), "")],
+)
+def test_clusters_of_one_seed_or_sample_alone_are_unstable(separated, seeds, bootstraps, said):
+    _table, _truth, found = separated
+    partition = replace(found.partition, stability=Stability(seeds, bootstraps, (1.0,) * 8, 400))
+    verdict = verdict_of(partition, found.gap, 400)
+    assert verdict == (UNSTABLE if said else CLUSTERS)
+    told = replace(found, partition=partition, verdict=verdict).findings()[0]
+    assert ("do not build on them" in told) == bool(said)
+    assert said in told
 
 
 def test_umap_is_compiled_once_for_all_processes(tmp_path):

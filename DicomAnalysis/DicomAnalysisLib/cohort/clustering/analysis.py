@@ -13,7 +13,7 @@ from .association import LABEL, TAG, agreements
 from .describe import describe_clusters
 from .gap import gap_statistic
 from .options import DENSITY, KMEANS, UMAP, ClusteringOptions
-from .partition import NOISE, Landmarks, density_clusters, kmeans, landmarks, placed, umap_embedding
+from .partition import NOISE, Landmarks, kmeans, landmarks, placed, typical_clusters, umap_embedding
 from .prepare import Prepared, prepare
 from .quality import judge
 from .result import NONE, ONE, UNSTABLE, Clustering, Partition, is_giant, verdict_of
@@ -71,10 +71,9 @@ def _clustered(
         lambda: gap_statistic(scores, options.most_clusters, options.references, options.sample, options.seed),
     )
     near = watch("finding neighbours", lambda: landmarks(scores, options.landmarks, options.neighbours, options.seed))
+    typical, seeds = watch("clusters by density", lambda: typical_clusters(scores, prepared.residual, near, options))
     found = {
-        DENSITY: watch(
-            "clusters by density", lambda: density_clusters(scores, prepared.residual, near, options, options.seed)
-        ),
+        DENSITY: typical,
         KMEANS: watch(
             "clusters by k-means", lambda: kmeans(scores, options.clusters or max(2, gap.best), options.seed)[0]
         ),
@@ -86,7 +85,8 @@ def _clustered(
     if gap.best > 1:  # else nothing is reported whose stability could be asked for
         partitions = {
             method: watch(
-                f"stability of {method}", lambda m=method: _with_stability(partitions[m], prepared, table, options)
+                f"stability of {method}",
+                lambda m=method: _with_stability(partitions[m], prepared, table, options, seeds),
             )
             for method in found
         }
@@ -152,9 +152,14 @@ def _judged(method: str, labels: np.ndarray, standard: np.ndarray, options: Clus
 
 
 def _with_stability(
-    partition: Partition, prepared: Prepared, table: FeatureTable, options: ClusteringOptions
+    partition: Partition,
+    prepared: Prepared,
+    table: FeatureTable,
+    options: ClusteringOptions,
+    seeds: tuple[float, ...],
 ) -> Partition:
-    stable = stability(prepared, table.patients, partition.labels, partition.method, options)
+    known = seeds if partition.method == DENSITY else None
+    stable = stability(prepared, table.patients, partition.labels, partition.method, options, known)
     return Partition(partition.method, partition.labels, partition.quality, stable)
 
 

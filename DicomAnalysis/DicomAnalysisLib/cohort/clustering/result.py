@@ -110,10 +110,14 @@ class Clustering:
         )
         text = f"{quality.clusters} clusters in {len(self.table):,} series{noise}."
         if self.verdict == UNSTABLE:
-            text += (
-                f" They do not come out again in bootstraps of the patients (mean adjusted Rand index "
-                f"{self.partition.stability.mean:.2f}): do not build on them."
+            stability = self.partition.stability
+            again = {"bootstraps of the patients": stability.mean, "other seeds": stability.seeds_mean}
+            where = " and ".join(
+                f"with {name} (mean adjusted Rand index {agreement:.2f})"
+                for name, agreement in again.items()
+                if agreement is not None and agreement < _STABLE
             )
+            text += f" They do not come out again {where}: do not build on them."
         return text
 
     def _tag_texts(self) -> list[str]:
@@ -138,13 +142,13 @@ class Clustering:
 
 
 def verdict_of(partition: Partition, gap: GapStatistic, series: int) -> str:
-    """What a partition amounts to, judged by gap statistic, sizes and bootstraps."""
-    stable = partition.stability.mean
+    """What a partition amounts to, judged by gap statistic, sizes, bootstraps and other seeds."""
+    agreements = partition.stability.mean, partition.stability.seeds_mean
     if gap.best == 1:
         return NONE
     if is_giant(partition, series):
         return ONE
-    if stable is not None and stable < _STABLE:
+    if any(agreement is not None and agreement < _STABLE for agreement in agreements):
         return UNSTABLE
     return CLUSTERS
 

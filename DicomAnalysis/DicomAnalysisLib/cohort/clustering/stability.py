@@ -1,10 +1,10 @@
 """Would the clusters come out again? With other seeds, and with other patients.
 
-k-means is repeated on all series with other seeds. Clusters by density are looked for again in samples
-of at most `SAMPLE` series: the same sample with other seeds, and bootstraps of the patients (each drawn
-patient once, with all of their series). Agreement is the adjusted Rand index on the series that both
-have; of each cluster also the largest Jaccard index with a new one (Hennig 2007, Comput Stat Data
-Anal 52:258–271: above 0.75 is stable, below 0.5 is dissolved).
+Both methods are repeated on all series with other seeds (clusters by density when they were made, for of
+several seeds the most typical is kept). Bootstraps are of the patients, each drawn patient once, with all
+of their series; clusters by density are looked for in at most `SAMPLE` series of them. Agreement is the
+adjusted Rand index on the series that both have; of each cluster also the largest Jaccard index with a new
+one (Hennig 2007, Comput Stat Data Anal 52:258–271: above 0.75 is stable, below 0.5 is dissolved).
 """
 
 from __future__ import annotations
@@ -46,9 +46,19 @@ class Stability:
         """Mean agreement over the bootstraps; None where there were none."""
         return float(np.mean(self.bootstraps)) if self.bootstraps else None
 
+    @property
+    def seeds_mean(self) -> float | None:
+        """The same over the seeds."""
+        return float(np.mean(self.seeds)) if self.seeds else None
+
 
 def stability(
-    prepared: Prepared, patients: Sequence[str], labels: np.ndarray, method: str, options: ClusteringOptions
+    prepared: Prepared,
+    patients: Sequence[str],
+    labels: np.ndarray,
+    method: str,
+    options: ClusteringOptions,
+    seeds: Sequence[float] | None = None,
 ) -> Stability:
     """Repeat the clustering.
 
@@ -61,6 +71,8 @@ def stability(
     method : str
         How they were made.
     options : ClusteringOptions
+    seeds : sequence of float, optional
+        Agreement with other seeds, where it is known.
     """
     from sklearn.metrics import adjusted_rand_score
 
@@ -68,14 +80,15 @@ def stability(
     if not options.repeats or not clusters:
         return Stability((), (), (), 0)
     random = np.random.default_rng(options.seed + 7919)
-    fixed = np.sort(random.permutation(len(labels))[:SAMPLE])
-    whole = np.arange(len(labels)) if method == KMEANS else fixed
-    first = labels if method == KMEANS else _again(prepared, fixed, method, clusters, options, options.seed)
-    seeds, bootstraps, overlaps = [], [], []
+    if seeds is None:
+        whole = np.arange(len(labels))
+        others = [
+            _again(prepared, whole, method, clusters, options, options.seed + 1 + k) for k in range(options.repeats)
+        ]
+        seeds = [float(adjusted_rand_score(labels, other)) for other in others]
+    bootstraps, overlaps = [], []
     for k in range(options.repeats):
         seed = options.seed + 1 + k
-        other = _again(prepared, whole, method, clusters, options, seed)
-        seeds.append(float(adjusted_rand_score(first, other)))
         drawn = _patients_drawn(patients, random)
         found = _again(prepared, drawn, method, clusters, options, seed)
         bootstraps.append(float(adjusted_rand_score(labels[drawn], found)))
