@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import qt
-import slicer
 from slicer.i18n import tr as _
 
 from .buttons import enable, why_busy
+from .folders import choose_folder, is_folder, open_outside, why_no_output
 from .pages import Shared
 from .parameters import own_networks, threshold_hu
 
@@ -72,10 +71,12 @@ class BatchPanel:
         return str(Path(self.folder) / uid) if uid in self.done else ""
 
     def look(self) -> None:
-        """See what the output folder holds."""
+        """See what the output folder holds; that of a batch that runs is known from the batch."""
+        if self._running:
+            return
         folder = self._looked_at = self.folder
         self._overview = self._request = None
-        if not folder:
+        if why_no_output(folder):
             return
         from DicomAnalysisLib.batch.overview import look_at
         from DicomAnalysisLib.batch.request import read_request
@@ -90,18 +91,16 @@ class BatchPanel:
     def look_where_changed(self) -> None:
         """See what the output folder holds if it is another one."""
         if self._looked_at != self.folder and not self._running:
+            self._say("")  # that was about a batch of the other folder
             self.look()
 
     def browse(self) -> None:
         """Button *...*: choose the output folder."""
-        title = _("Folder for the results")
-        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title, self.folder)
-        if folder:
-            self.parameters.outputFolder = folder
+        choose_folder(self.parameters, "outputFolder", _("Folder for the results"))
 
     def open_folder(self) -> None:
         """Button *Open folder*: show it in the system's file manager."""
-        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(self.folder))
+        open_outside(self.folder)
 
     def start(self, tasks: tuple[str, ...]) -> None:
         """Segment all checked series."""
@@ -128,9 +127,7 @@ class BatchPanel:
         """Show what can be clicked for the checked series, and why not."""
         self._checked = tuple(checked)
         busy = why_busy(self.shared.tasks.title)
-        no_folder = "" if self.folder else _("Choose an output folder first.")
-        if not no_folder and not Path(self.folder).is_absolute():
-            no_folder = _("Give the whole path of the output folder.")
+        no_folder = why_no_output(self.folder)
         reason = busy or ("" if checked else _("Check at least one series in the list.")) or no_folder
         for button, purpose, _tasks in self.purposes:
             enable(button, purpose, reason)
@@ -140,10 +137,8 @@ class BatchPanel:
         resume_reason = busy or no_folder or left[1]
         self.ui.resumeButton.text = _("Resume ({left} left)").format(left=left[0]) if left[0] else _("Resume")
         enable(self.ui.resumeButton, _("Do only what the batch in this folder has not done yet."), resume_reason)
-        there = bool(self.folder) and Path(self.folder).is_dir()
-        enable(
-            self.ui.openFolderButton, _("Show the results as files."), "" if there else _("There is no such folder.")
-        )
+        there = "" if is_folder(self.folder) else _("There is no such folder.")
+        enable(self.ui.openFolderButton, _("Show the results as files."), there)
         self.ui.choicesLabel.text = self._choices()
         self.ui.batchLabel.visible = bool(self.ui.batchLabel.text)
 

@@ -17,10 +17,7 @@ from .views import show_volume
 class DatabasePanel(PagePanel):
     """List, filter, check boxes and *Load*; the batch itself is a panel of its own below them.
 
-    Parameters
-    ----------
-    ui : namespace of widgets
-    shared : Shared
+    Parameters are those of `PagePanel`.
     """
 
     def __init__(self, ui: Any, shared: Shared):

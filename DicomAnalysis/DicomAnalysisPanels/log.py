@@ -5,6 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import slicer
 
 logger = logging.getLogger("DicomAnalysis")
 
@@ -30,3 +34,10 @@ class Log:
     def clear(self) -> None:
         """Forget all lines."""
         self.lines = []
+
+
+def called_in_log(volume_node: slicer.vtkMRMLScalarVolumeNode) -> str:
+    """What a volume is called in the log: its name may be a patient's."""
+    from DicomAnalysisLib.mrml.hierarchy import identity_of_node
+
+    return identity_of_node(volume_node).series_uid or volume_node.GetID()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from .buttons import enable, why_busy, why_not
 from .cards import show_cards
+from .folders import choose_folder
+from .log import called_in_log
 from .pages import PagePanel, Shared
 from .parameters import Method, RunPlace, own_networks, threshold_hu
 from .results import ResultsPanel, summary
@@ -22,10 +23,7 @@ SMALL_VOXELS = 4_000_000
 class SegmentPanel(PagePanel):
     """Choices live in the parameter node, results in the scene; the panel joins them to widgets.
 
-    Parameters
-    ----------
-    ui : namespace of widgets
-    shared : Shared
+    Parameters are those of `PagePanel`.
     """
 
     def __init__(self, ui: Any, shared: Shared):
@@ -76,7 +74,7 @@ class SegmentPanel(PagePanel):
         self.results.say("")
         if self.runs_inside(volume_node):
             made = self.shared.tasks.run_here(
-                title, lambda: self.logic.segment(volume_node, tasks, **options), _identifier(volume_node)
+                title, lambda: self.logic.segment(volume_node, tasks, **options), called_in_log(volume_node)
             )
             if made is not None:
                 self.show(volume_node, made)
@@ -85,15 +83,12 @@ class SegmentPanel(PagePanel):
                 title,
                 lambda **callbacks: self.logic.segmentInBackground(volume_node, tasks, **options, **callbacks),
                 lambda made: self.show(volume_node, made),
-                about=_identifier(volume_node),
+                about=called_in_log(volume_node),
             )
 
     def browse_network(self) -> None:
         """Button *...*: choose the folder of a model."""
-        title = _("Folder of a model")
-        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title, self.parameters.ownNetwork)
-        if folder:
-            self.parameters.ownNetwork = folder
+        choose_folder(self.parameters, "ownNetwork", _("Folder of a model"))
 
     def show_cards(self) -> None:
         """Button *Card*: of the networks of one's own, else of those that come with the program."""
@@ -134,10 +129,3 @@ class SegmentPanel(PagePanel):
 
 def _task_name(task: str) -> str:
     return {"headrest": _("headrest"), "metal": _("metal"), "bone": _("bone")}.get(task, task)
-
-
-def _identifier(volume_node: slicer.vtkMRMLScalarVolumeNode) -> str:
-    """What a volume is called in the log: its name may be a patient's."""
-    from DicomAnalysisLib.mrml.hierarchy import identity_of_node
-
-    return identity_of_node(volume_node).series_uid or volume_node.GetID()

@@ -16,10 +16,7 @@ from .pages import PagePanel, Shared
 class SettingsPanel(PagePanel):
     """Where tasks run, which versions there are, and the log with what can be done with it.
 
-    Parameters
-    ----------
-    ui : namespace of widgets
-    shared : Shared
+    Parameters are those of `PagePanel`.
     """
 
     def __init__(self, ui: Any, shared: Shared):

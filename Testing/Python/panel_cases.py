@@ -49,6 +49,40 @@ def open_panel(slicer_app):
     return opened
 
 
+class ScriptedJob:
+    """What `BackgroundJob` is to the panel, ended by a test: in place of a call of the logic.
+
+    After the panel has called it, `calls` holds what it was called with, and `on_epoch` tells of an epoch.
+    """
+
+    state, log, remaining_seconds = "running", "", None
+
+    def __init__(self):
+        self.progress = SimpleNamespace(value=0.5, stage="training", message="")
+        self.result = self.failure = None
+        self.calls = {}
+
+    def __call__(self, *_arguments, **calls):
+        self.calls = calls
+        return self
+
+    def on_epoch(self, epoch, score, is_best=True):
+        numbers = {"training_loss": 0.9, "validation_loss": 1.0, "score": score, "is_best": is_best}
+        self.calls["onEpoch"](SimpleNamespace(record={"epoch": epoch, **numbers}, strip=""))
+        self.calls["onProgress"](self)
+
+    def end(self, result):
+        self.result = result
+        self.calls["onDone"](self)
+
+    def cancel(self):
+        self.failure = SimpleNamespace(kind="cancelled", message="Cancelled.", details="")
+        self.calls["onDone"](self)
+
+    def wait(self, _seconds=None):
+        return self.result
+
+
 def nodes(scene, kind):
     return [scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind))]
 

@@ -17,7 +17,7 @@ from DicomAnalysisLib.batch.request import BatchRequest
 from DicomAnalysisLib.cohort.ledger import open_ledger
 from DicomAnalysisLib.mrml import segmentation_node_to_masks
 from DicomAnalysisLib.phantom import make_head_phantom, write_dicom_series
-from panel_cases import finish, nodes, run_application, until
+from panel_cases import ScriptedJob, finish, nodes, run_application, until
 from standins import Desktop, FileDialog, FolderDatabase
 
 slicer_app = pytest.fixture(run_application)
@@ -325,6 +325,30 @@ class TestBatch:
         finish(few)
         assert (few.output / small_series.uids[0] / "result.json").is_file()
         assert few.ui.batchLabel.text == "1 of 1 series: 1 done."
+
+    def test_a_batch_is_watched_when_the_page_is_opened_again_after_that(self, few, small_series, monkeypatch):
+        job = ScriptedJob()
+        monkeypatch.setattr(few.logic, "segmentSeries", job)
+        few.ui.checkShownButton.click()
+        few.ui.batchMetalButton.click()
+        few.scene.Clear(False)
+        few.ui.pageTabs.currentIndex = 0
+        few.ui.pageTabs.currentIndex = 1
+        job.calls["onSeries"](
+            SimpleNamespace(status="done", series_uid=small_series.uids[0], stack=1, segments={"Metal": 1.0}, reason="")
+        )
+        assert few.ui.batchLabel.text == "1 of 3 series: 1 done."
+        job.cancel()
+
+    def test_another_folder_is_not_told_of_the_batch(self, few, tmp_path, monkeypatch):
+        job = ScriptedJob()
+        monkeypatch.setattr(few.logic, "segmentSeries", job)
+        few.ui.checkShownButton.click()
+        few.ui.batchMetalButton.click()
+        job.cancel()
+        assert "Resume does the rest" in few.ui.batchLabel.text
+        few.ui.outputLineEdit.text = str(tmp_path / "another")
+        assert not few.ui.batchLabel.text
 
     def test_a_folder_that_cannot_be_written_is_a_message(self, few, tmp_path):
         (tmp_path / "file").write_text("")
