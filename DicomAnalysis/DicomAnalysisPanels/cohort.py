@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import qt
-import slicer
 from slicer.i18n import tr as _
 
 from .buttons import enable, why_busy
-from .cohort_clusters import ClusterSection, fill_texts, say
-from .cohort_logic import CLUSTERS, is_begun
+from .cohort_clusters import ClusterSection
+from .cohort_logic import CLUSTERS
 from .cohort_texts import findings_text, left_of, measured_text, status_text
+from .folders import SeriesSource, choose_file, choose_folder, is_file, is_folder, open_outside, why_no_output
+from .measuring_logic import is_begun
 from .pages import PagePanel, Shared
-from .parameters import TrainSource
+from .widgets import fill_texts, say
 
 FAILED_WIDTH = 170
 
@@ -23,15 +23,13 @@ FAILED_WIDTH = 170
 class CohortPanel(PagePanel):
     """Choices live in the parameter node, results in the output folder and the scene; the panel joins them.
 
-    Parameters
-    ----------
-    ui : namespace of widgets
-    shared : Shared
+    Parameters are those of `PagePanel`.
     """
 
     def __init__(self, ui: Any, shared: Shared):
         super().__init__(ui, shared)
         self.clusters = ClusterSection(ui, shared, self.update)
+        self.source = SeriesSource(self, "cohortSource", "cohortFolder")
         self._looked_at: str | None = None
         self._shown_of = ""  # output folder whose clusters are shown
         self._status: Any = None
@@ -57,7 +55,7 @@ class CohortPanel(PagePanel):
 
     def measure(self) -> None:
         """Button *Measure features*."""
-        source, folder, retry = self._source(), self.folder, self.parameters.cohortRetry
+        source, folder, retry = self.source.chosen, self.folder, self.parameters.cohortRetry
         self._measure(
             _("Measure features"),
             lambda **calls: self.logic.measureFeatures(source, folder, retryFailed=retry, **calls),
@@ -97,28 +95,19 @@ class CohortPanel(PagePanel):
 
     def open_learned(self) -> None:
         """Button *Open report on labels*: in the system's browser."""
-        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(self._report))
+        open_outside(self._report)
 
     def browse_source(self) -> None:
         """Button *...* beside the folder with series."""
-        folder = _folder(_("Folder with DICOM files"), self.parameters.cohortFolder)
-        if folder:
-            self.parameters.cohortFolder = folder
-            self.parameters.cohortSource = TrainSource.FOLDER
+        self.source.browse(_("Folder with DICOM files"))
 
     def browse_output(self) -> None:
         """Button *...* beside the output folder."""
-        folder = _folder(_("Folder for features, clusters and reports"), self.folder)
-        if folder:
-            self.parameters.cohortOutput = folder
+        choose_folder(self.parameters, "cohortOutput", _("Folder for features, clusters and reports"))
 
     def browse_labels(self) -> None:
         """Button *...* beside the table of labels."""
-        path = qt.QFileDialog.getOpenFileName(
-            slicer.util.mainWindow(), _("Table of labels"), self.parameters.cohortLabels, "CSV (*.csv *.tsv)"
-        )
-        if path:
-            self.parameters.cohortLabels = path
+        choose_file(self.parameters, "cohortLabels", _("Table of labels"), "CSV (*.csv *.tsv)")
 
     def shown(self) -> None:
         """The page was opened: the output folder may hold more than before."""
@@ -136,18 +125,20 @@ class CohortPanel(PagePanel):
             return
         self._look()
         ui, busy = self.ui, why_busy(self.shared.tasks.title)
-        is_folder = self.parameters.cohortSource is TrainSource.FOLDER
         for widget in (ui.cohortFolderLabel, ui.cohortFolderLineEdit, ui.cohortFolderButton):
-            widget.visible = is_folder
-        count = len(self.shared.checked())
-        say(ui.cohortCheckedLabel, "" if is_folder else _("{count} series are checked.").format(count=count))
+            widget.visible = self.source.is_folder
+        checked = _("{count} series are checked.").format(count=len(self.shared.checked()))
+        say(ui.cohortCheckedLabel, "" if self.source.is_folder else checked)
         say(ui.cohortStatusLabel, "\n".join(one for one in (self._text, status_text(self._status)) if one))
         ui.cohortFailedWidget.visible = self._status is not None and bool(self._status.failed)
-        no_output = self._no_output()
+        no_output = why_no_output(self.folder)
+        no_source = self.source.why_none(
+            _("Choose a folder with DICOM files."), _("Check series on the page DICOM database.")
+        )
         enable(
             ui.cohortMeasureButton,
             _("Measure every series; what was measured into this folder before stays."),
-            busy or self._no_source(count) or no_output,
+            busy or no_source or no_output,
         )
         self._update_resume(busy or no_output)
         self._update_labels(busy, no_output)
@@ -169,7 +160,7 @@ class CohortPanel(PagePanel):
         ui, measured = self.ui, self._status is not None and self._status.counts.get("done", 0)
         reason = busy or no_output or ("" if measured else _("Measure features into the output folder first."))
         labels = self._labels()
-        no_file = _("There is no such table of labels.") if labels and not Path(labels).is_file() else ""
+        no_file = _("There is no such table of labels.") if labels and not is_file(labels) else ""
         enable(ui.cohortClusterButton, _("Find groups of alike series; no labels are needed."), reason or no_file)
         no_labels = no_file or ("" if labels else _("Choose a table of labels (CSV)."))
         purpose = _("Learn the labels from the features, and look for leakage.")
@@ -185,7 +176,7 @@ class CohortPanel(PagePanel):
         folder = self.folder
         if self._looked_at == folder or (self.shared.tasks.title and self._looked_at is not None):
             return
-        self._looked_at, usable = folder, not self._no_output()
+        self._looked_at, usable = folder, not why_no_output(folder)
         self._status = self.logic.cohortStatus(folder) if usable else None
         failed = self._status.failed if self._status is not None else {}
         self._items = fill_texts(self.ui.cohortFailedTable, list(failed.items()))
@@ -193,7 +184,7 @@ class CohortPanel(PagePanel):
             return
         self._text = self._learned = self._report = ""
         result = None
-        if usable and (Path(folder) / CLUSTERS).is_dir():
+        if usable and is_folder(Path(folder) / CLUSTERS):
             try:
                 result = self.logic.readClusters(Path(folder) / CLUSTERS)
             except DicomAnalysisError as error:
@@ -223,33 +214,13 @@ class CohortPanel(PagePanel):
         self._learned, self._report = findings_text(values["findings"]), values["report"]
         self.open_learned()
 
-    def _source(self) -> Any:
-        if self.parameters.cohortSource is TrainSource.FOLDER:
-            return self.parameters.cohortFolder.strip()
-        return tuple(self.shared.checked())
-
     def _labels(self) -> str | None:
         return self.parameters.cohortLabels.strip() or None
 
     def _targets(self) -> tuple[str, ...]:
         return tuple(one.strip() for one in self.parameters.cohortTarget.split(";") if one.strip())
 
-    def _no_source(self, count: int) -> str:
-        if self.parameters.cohortSource is not TrainSource.FOLDER:
-            return "" if count else _("Check series on the page DICOM database.")
-        folder = self.parameters.cohortFolder.strip()
-        return "" if folder and Path(folder).is_dir() else _("Choose a folder with DICOM files.")
-
-    def _no_output(self) -> str:
-        if not self.folder:
-            return _("Choose an output folder.")
-        return "" if Path(self.folder).is_absolute() else _("Give the whole path of the output folder.")
-
     def _has_packages(self) -> bool:
         """Have what cohorts and their pictures need, asking the user where it is missing."""
         wanted = (("cohort", _("Cohort analysis")), ("plots", _("Plots as pictures")))
         return all(self.has_packages(feature, name) for feature, name in wanted)
-
-
-def _folder(title: str, start: str) -> str:
-    return qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title, start)

@@ -10,9 +10,11 @@ from slicer.i18n import tr as _
 
 from .buttons import enable
 from .cohort_texts import cluster_text, drawn_text, findings_text
+from .folders import open_outside
 from .pages import Shared
 from .progress import shortened
 from .views import ResultLayout, observe_points, observe_rows, show_in_plot_view, show_in_table_view, show_volume
+from .widgets import fill_texts, say
 
 SERIES_WIDTH, MONTAGE_WIDTH = 170, 340
 
@@ -47,6 +49,7 @@ class ClusterSection:
         self._points: set[str] = set()  # chosen in the plot
         self._items: list[Any] = []
         self._filling = False
+        self._leave: Callable[[], None] | None = None  # gives the plot views back what the mouse did in them
         ui.cohortExamplesTable.setColumnWidth(0, SERIES_WIDTH)
         ui.cohortPlotButton.connect("clicked(bool)", self.show_plot)
         ui.cohortTableButton.connect("clicked(bool)", self.show_table)
@@ -89,6 +92,7 @@ class ClusterSection:
     def close_views(self) -> None:
         """Give the views back their places."""
         self.ui.cohortPlotButton.checked = self.ui.cohortTableButton.checked = False
+        self._leave_points()
         self._arrange()
 
     def color(self, _index: int = 0) -> None:
@@ -99,11 +103,12 @@ class ClusterSection:
 
     def show_plot(self) -> None:
         """Button *Show plot*: the points in a plot view while it is down; a click on one loads its series."""
+        self._leave_points()
         self._arrange()
         if self.ui.cohortPlotButton.checked:
             self._need_nodes()
             show_in_plot_view(self.nodes.chart_node)
-            observe_points(self.on_points)
+            self._leave = observe_points(self.on_points)
 
     def show_table(self) -> None:
         """Button *Show table*: the series in a table view while it is down; a double click loads one."""
@@ -157,7 +162,7 @@ class ClusterSection:
 
     def open_report(self) -> None:
         """Button *Open report*: in the system's browser."""
-        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self.result.report)))
+        open_outside(self.result.report)
 
     def update(self, busy: str) -> None:
         """Show what can be clicked."""
@@ -185,7 +190,7 @@ class ClusterSection:
 
     def _need_nodes(self) -> None:
         """The scene is left alone until the user asks for something in it, also after it was closed."""
-        if self.nodes is None:
+        if self.nodes is None or not (self.nodes.table_node.GetScene() and self.nodes.chart_node.GetScene()):
             self._put_into_scene()
 
     def _put_into_scene(self) -> None:
@@ -223,22 +228,7 @@ class ClusterSection:
     def _arrange(self) -> None:
         self._layout.show(table=self.ui.cohortTableButton.checked, plot=self.ui.cohortPlotButton.checked)
 
-
-def say(label: Any, text: str) -> None:
-    """Show a text, or nothing in its place."""
-    label.text = text
-    label.visible = bool(text)
-
-
-def fill_texts(table: Any, rows: Sequence[tuple[str, ...]]) -> list[Any]:
-    """Fill a table with text, no row chosen; returns the cells, which older PythonQt deletes where Python forgets."""
-    items = []
-    table.setRowCount(len(rows))
-    for index, row in enumerate(rows):
-        for column, text in enumerate(row):
-            item = qt.QTableWidgetItem(text)
-            item.setToolTip(text)
-            table.setItem(index, column, item)
-            items.append(item)
-    table.setCurrentCell(-1, -1)
-    return items
+    def _leave_points(self) -> None:
+        if self._leave is not None:
+            self._leave()
+        self._leave = None

@@ -10,6 +10,7 @@ from .background import BackgroundJob, require_in_scene
 from .classify_logic import ClassificationLogic
 from .cohort_logic import CohortLogic
 from .database_logic import DatabaseLogic
+from .measuring_logic import MeasuringLogic
 from .parameters import DicomAnalysisParameterNode
 from .train_classifier_logic import ClassifierTrainingLogic
 from .training_logic import TrainingLogic
@@ -24,6 +25,7 @@ class DicomAnalysisLogic(
     TrainingLogic,
     ClassificationLogic,
     ClassifierTrainingLogic,
+    MeasuringLogic,
     CohortLogic,
     ScriptedLoadableModuleLogic,
 ):

@@ -88,18 +88,29 @@ def hide_overlay() -> None:
     slicer.util.setSliceViewerLayers(foreground=None)
 
 
-def observe_points(slot: Callable[[Any], None]) -> None:
+def observe_points(slot: Callable[[Any], None]) -> Callable[[], None]:
     """Call `slot` with the vtkChartXY when points were chosen in a plot view, by a click or a frame around them.
 
-    Plot views that are there now; each is connected once.
+    Plot views that are there now; each is connected once. What is returned lets the mouse do again in them what it
+    did before: it moves a plot, where it does not choose points.
     """
+    choosing = slicer.vtkMRMLPlotViewNode.InteractionModeSelectPoints
+    before = []
     for view in _views("plot"):
         node = view.mrmlPlotViewNode()
         if node is not None:
-            node.SetInteractionMode(slicer.vtkMRMLPlotViewNode.InteractionModeSelectPoints)
+            before.append((node, node.GetInteractionMode()))
+            node.SetInteractionMode(choosing)
         if _is_new(view, slot):
             later = _Later(lambda view=view: slot(view.chart()))
             view.connect("dataSelected(vtkStringArray*,vtkCollection*)", later.start)
+
+    def leave() -> None:
+        for node, mode in before:
+            if node.GetInteractionMode() == choosing:  # else the user chose another one
+                node.SetInteractionMode(mode)
+
+    return leave
 
 
 class _Later:

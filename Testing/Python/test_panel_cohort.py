@@ -210,6 +210,31 @@ class TestLookingInto:
         click(page, (0, 0))
         assert "import it into the DICOM database" in page.tasks.message
 
+    def test_the_mouse_chooses_points_while_the_plot_is_shown(self, page, explored):
+        """It moves other plots, as before."""
+        view = page.app.plot_view.mrmlPlotViewNode()
+        before = view.GetInteractionMode()
+        page.parameters.cohortOutput = str(explored)
+        for _ in range(2):
+            page.ui.cohortPlotButton.click()
+            assert view.GetInteractionMode() == view.InteractionModeSelectPoints != before
+            page.ui.cohortTableButton.click()
+            assert view.GetInteractionMode() == view.InteractionModeSelectPoints
+            page.ui.cohortPlotButton.click()
+            assert view.GetInteractionMode() == before
+        page.ui.cohortPlotButton.click()
+        page.scene.Clear(0)
+        assert view.GetInteractionMode() == before
+
+    def test_nodes_that_were_removed_come_again(self, page, explored):
+        page.parameters.cohortOutput = str(explored)
+        for _ in range(2):
+            page.ui.cohortPlotButton.click()
+            [chart] = nodes(page.scene, "vtkMRMLPlotChartNode")
+            assert page.app.applicationLogic().GetSelectionNode().GetActivePlotChartID() == chart.GetID()
+            page.scene.RemoveNode(chart)
+            page.ui.cohortPlotButton.click()
+
     def test_a_row_loads_its_series_once(self, page, explored, monkeypatch):
         loaded = []
         monkeypatch.setattr(page.logic, "loadExample", lambda _result, series: loaded.append(series))
