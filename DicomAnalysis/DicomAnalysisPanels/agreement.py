@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import qt
-import slicer
 from slicer.i18n import tr as _
 
 from .agreement_texts import measured_text, outliers_of, result_text, suggested
 from .buttons import enable, why_busy
+from .columns import ColumnChoice
+from .folders import choose_file, choose_folder, is_file, is_folder, open_outside
 from .pages import PagePanel, Shared
 from .parameters import AgreementSource
 from .views import ResultLayout, show_in_plot_view, show_in_table_view, show_volume
+from .widgets import fill_texts, say
 
 NO_COLUMN = ""
 WIDTHS = (120, 80)
@@ -22,10 +23,7 @@ WIDTHS = (120, 80)
 class AgreementPanel(PagePanel):
     """Choices live in the parameter node; what came out in the scene, and for this session here.
 
-    Parameters
-    ----------
-    ui : namespace of widgets
-    shared : Shared
+    Parameters are those of `PagePanel`.
     """
 
     def __init__(self, ui: Any, shared: Shared):
@@ -35,8 +33,9 @@ class AgreementPanel(PagePanel):
         self._text, self._measured = "", ""
         self._outliers: list[Any] = []
         self._items: list[Any] = []  # Qt's own, but older PythonQt deletes what Python forgets
-        self._titles: tuple[str, ...] = ()
         self._filling = False
+        self._selectors = (ui.agreementIdentifierSelector, ui.agreementColumn1Selector, ui.agreementColumn2Selector)
+        self._columns = ColumnChoice(self._selectors, self._columns_of, self.update)
         for column, width in enumerate(WIDTHS):
             ui.agreementOutliersTable.setColumnWidth(column, width)
         ui.agreementButton.connect("clicked(bool)", self.compare)
@@ -50,8 +49,6 @@ class AgreementPanel(PagePanel):
         ui.agreementLoadButton.connect("clicked(bool)", self.load)
         ui.agreementOutliersTable.connect("cellDoubleClicked(int,int)", self.load)
         ui.agreementOutliersTable.connect("itemSelectionChanged()", self.update)
-        for selector in self._selectors():
-            selector.connect("currentIndexChanged(int)", self.update)
 
     def compare(self) -> None:
         """Button *Compare*."""
@@ -68,7 +65,7 @@ class AgreementPanel(PagePanel):
                 self._came_out,
             )
             return
-        identifier, first, second = (selector.currentText for selector in self._selectors())
+        identifier, first, second = self._columns.chosen
         nodes = self.shared.tasks.run_here(
             _("Compare measurements"),
             lambda: self.logic.agreement(self._table(), columns=(first, second), identifier=identifier, **options),
@@ -95,7 +92,6 @@ class AgreementPanel(PagePanel):
             self._measured = measured_text(measured)
             parameters.agreementSource = AgreementSource.TABLE
             parameters.agreementTable = table_node
-            self._titles = ()
         self.update()
 
     def show_table(self) -> None:
@@ -119,7 +115,7 @@ class AgreementPanel(PagePanel):
             _("Write the report"), lambda: self.logic.writeAgreement(folder, nodes, _("Agreement"))
         )
         if path is not None:
-            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
+            open_outside(path)
 
     def load(self) -> None:
         """Button *Load series*, and a double click: the series of the selected case."""
@@ -135,32 +131,21 @@ class AgreementPanel(PagePanel):
     def browse_first(self) -> None:
         """Button *...* beside the first file or folder."""
         if self.parameters.agreementSource is AgreementSource.FILE:
-            chosen = qt.QFileDialog.getOpenFileName(
-                slicer.util.mainWindow(),
-                _("Table of measurements"),
-                self.parameters.agreementFirst,
-                "CSV (*.csv *.tsv)",
-            )
+            choose_file(self.parameters, "agreementFirst", _("Table of measurements"), "CSV (*.csv *.tsv)")
         else:
-            chosen = _folder(_("Folder with segmentations"), self.parameters.agreementFirst)
-        if chosen:
-            self.parameters.agreementFirst = chosen
+            choose_folder(self.parameters, "agreementFirst", _("Folder with segmentations"))
 
     def browse_second(self) -> None:
         """Button *...* beside the second folder."""
-        chosen = _folder(_("Folder with segmentations of the reference"), self.parameters.agreementSecond)
-        if chosen:
-            self.parameters.agreementSecond = chosen
+        choose_folder(self.parameters, "agreementSecond", _("Folder with segmentations of the reference"))
 
     def browse_output(self) -> None:
         """Button *...* beside the folder of the report."""
-        chosen = _folder(_("Folder for the report"), self.parameters.agreementOutput)
-        if chosen:
-            self.parameters.agreementOutput = chosen
+        choose_folder(self.parameters, "agreementOutput", _("Folder for the report"))
 
     def shown(self) -> None:
         """The page was opened: tables may have got other columns."""
-        self._titles = ()
+        self._columns.forget()
         self.update()
 
     def scene_closed(self) -> None:
@@ -185,13 +170,11 @@ class AgreementPanel(PagePanel):
         for widget in (ui.agreementSecondLabel, ui.agreementSecondLineEdit, ui.agreementSecondButton):
             widget.visible = is_folders
         labels = (ui.agreementIdentifierLabel, ui.agreementColumn1Label, ui.agreementColumn2Label)
-        for widget in (*labels, *self._selectors()):
+        for widget in (*labels, *self._selectors):
             widget.visible = not is_folders
-        self._fill_columns()
-        ui.agreementStatusLabel.text = self._text
-        ui.agreementStatusLabel.visible = bool(self._text)
-        ui.agreementMeasureStatusLabel.text = self._measured
-        ui.agreementMeasureStatusLabel.visible = bool(self._measured)
+        self._columns.follow(self._table() if self._has_table() else None)
+        say(ui.agreementStatusLabel, self._text)
+        say(ui.agreementMeasureStatusLabel, self._measured)
         enable(ui.agreementButton, _("Compare the two, with plot and table."), busy or self._why_not())
         why = _("Select markups.") if self.parameters.agreementMarkups is None else ""
         why = why or ("" if self.parameters.agreementRater.strip() else _("Say who measures."))
@@ -202,8 +185,15 @@ class AgreementPanel(PagePanel):
         ui, nodes = self.ui, self._nodes
         nothing = "" if nodes is not None else _("Nothing has been compared yet.")
         no_plot = nothing or ("" if nodes.chartNode else _("There are too few pairs for limits of agreement."))
-        enable(ui.agreementTableButton, _("Show the numbers in a table view."), nothing)
+        removed = _("It was removed from the scene: compare again.")
+        no_table = nothing or ("" if nodes.tableNode.GetScene() else removed)
+        no_plot = no_plot or ("" if nodes.chartNode.GetScene() else removed)
+        enable(ui.agreementTableButton, _("Show the numbers in a table view."), no_table)
         enable(ui.agreementPlotButton, _("Show the Bland-Altman plot in a plot view."), no_plot)
+        for button, reason in ((ui.agreementTableButton, no_table), (ui.agreementPlotButton, no_plot)):
+            if reason and button.checked:
+                button.checked = False
+                self._arrange()
         no_folder = "" if self.parameters.agreementOutput.strip() else _("Choose a folder for the report.")
         enable(
             ui.agreementReportButton, _("Write a report with plots and tables (HTML)."), busy or nothing or no_folder
@@ -225,61 +215,29 @@ class AgreementPanel(PagePanel):
         self.update()
 
     def _fill_outliers(self, found: list[Any]) -> None:
-        table = self.ui.agreementOutliersTable
-        self._filling = True
-        self._outliers, self._items = found, []
-        table.setRowCount(len(found))
-        for row, one in enumerate(found):
-            for column, text in enumerate((one.identifier, f"{one.difference:.4g}", one.reason)):
-                item = qt.QTableWidgetItem(text)
-                item.setToolTip(text)
-                table.setItem(row, column, item)
-                self._items.append(item)
-        table.setCurrentCell(-1, -1)
+        self._filling, self._outliers = True, found
+        rows = [(one.identifier, f"{one.difference:.4g}", one.reason) for one in found]
+        self._items = fill_texts(self.ui.agreementOutliersTable, rows)
         self._filling = False
 
     def _current(self) -> Any:
         row = self.ui.agreementOutliersTable.currentRow()
         return self._outliers[row] if 0 <= row < len(self._outliers) else None
 
-    def _fill_columns(self) -> None:
-        """Offer the columns of the table; the choice is kept where it still is one."""
-        from DicomAnalysisLib.errors import DicomAnalysisError
-
-        try:
-            rows = self.logic.tableRows(self._table()) if self._has_table() else []
-        except DicomAnalysisError:
-            rows = []  # the button says what is wrong with the file, when it is clicked
-        titles = tuple(rows[0]) if rows else ()
-        if titles == self._titles:
-            return
-        self._titles = titles
-        chosen = suggested(rows)
-        self._filling = True
-        offered = (NO_COLUMN, *titles)
-        for selector, wanted in zip(self._selectors(), chosen, strict=True):
-            before = selector.currentText
-            selector.clear()
-            for title in offered:
-                selector.addItem(title)
-            title = before if before in offered and before else wanted
-            selector.currentIndex = offered.index(title) if title in offered else 0
-        self._filling = False
+    def _columns_of(self, table: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        rows = self.logic.tableRows(table)
+        return (NO_COLUMN, *(rows[0] if rows else ())), suggested(rows)
 
     def _has_table(self) -> bool:
         parameters = self.parameters
         if parameters.agreementSource is AgreementSource.TABLE:
             return parameters.agreementTable is not None
-        return parameters.agreementSource is AgreementSource.FILE and Path(parameters.agreementFirst.strip()).is_file()
+        return parameters.agreementSource is AgreementSource.FILE and is_file(parameters.agreementFirst.strip())
 
     def _table(self) -> Any:
         if self.parameters.agreementSource is AgreementSource.TABLE:
             return self.parameters.agreementTable
         return self.parameters.agreementFirst.strip()
-
-    def _selectors(self) -> tuple[Any, Any, Any]:
-        ui = self.ui
-        return ui.agreementIdentifierSelector, ui.agreementColumn1Selector, ui.agreementColumn2Selector
 
     def _options(self) -> dict[str, Any]:
         acceptable = self.parameters.agreementAcceptable
@@ -289,18 +247,15 @@ class AgreementPanel(PagePanel):
         parameters = self.parameters
         if parameters.agreementSource is AgreementSource.FOLDERS:
             folders = (parameters.agreementFirst.strip(), parameters.agreementSecond.strip())
-            there = all(folder and Path(folder).is_dir() for folder in folders)
-            return "" if there else _("Choose two folders with segmentations.")
+            return "" if all(map(is_folder, folders)) else _("Choose two folders with segmentations.")
         if not self._has_table():
-            is_file = parameters.agreementSource is AgreementSource.FILE
-            return _("Choose a CSV file.") if is_file else _("Select a table.")
-        _identifier, first, second = (selector.currentText for selector in self._selectors())
+            is_table = parameters.agreementSource is AgreementSource.TABLE
+            return _("Select a table.") if is_table else _("Choose a CSV file.")
+        if self._columns.problem:
+            return self._columns.problem
+        _identifier, first, second = self._columns.chosen
         return "" if first and second and first != second else _("Choose two different columns.")
 
     def _arrange(self) -> None:
         ui = self.ui
         self._layout.show(table=ui.agreementTableButton.checked, plot=ui.agreementPlotButton.checked)
-
-
-def _folder(title: str, start: str) -> str:
-    return qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title, start)

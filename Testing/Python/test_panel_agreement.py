@@ -108,6 +108,58 @@ class TestTable:
         page.ui.agreementButton.click()
         assert "3 pairs" in page.ui.agreementStatusLabel.text
 
+    def test_what_is_wrong_with_a_file_is_said(self, page, tmp_path):
+        from DicomAnalysisPanels.parameters import AgreementSource
+
+        path = tmp_path / "t.csv"
+        path.write_text("id;a;a\n1;2;3\n", encoding="utf-8")
+        page.parameters.agreementSource = AgreementSource.FILE
+        page.parameters.agreementFirst = str(path)
+        assert "the column 'a' stands twice" in page.ui.agreementButton.toolTip
+        path.write_text("id;a;b\n1;2;3\n", encoding="utf-8")
+        page.panel.pages.update()
+        assert page.ui.agreementButton.enabled, page.ui.agreementButton.toolTip
+
+    def test_a_table_is_read_where_it_was_changed(self, page, tmp_path, monkeypatch):
+        """Not ten times a second while a task runs; and its columns are offered as soon as it has them."""
+        from DicomAnalysisPanels.parameters import AgreementSource
+
+        read, seen = page.logic.tableRows, []
+        monkeypatch.setattr(page.logic, "tableRows", lambda table: seen.append(table) or read(table))
+        node = make_table(page.scene)
+        page.parameters.agreementTable = node
+        for _ in range(5):
+            page.panel.pages.update()
+        assert seen == [node]
+        array = vtk.vtkDoubleArray()
+        array.SetName("again (mm)")
+        array.SetNumberOfValues(25)
+        node.AddColumn(array)
+        page.ui.agreementColumn2Selector.currentIndex = 2
+        page.panel.pages.update()
+        assert page.ui.agreementColumn2Selector.qobject.count() == 6
+        assert page.ui.agreementColumn2Selector.currentText == "network (mm)", "a choice is kept"
+        path = tmp_path / "t.csv"
+        path.write_text("id;a;b\n1;2;3\n", encoding="utf-8")
+        page.parameters.agreementSource = AgreementSource.FILE
+        page.parameters.agreementFirst = str(path)
+        for _ in range(5):
+            page.panel.pages.update()
+        assert seen.count(str(path)) == 1
+
+    def test_results_that_were_removed_cannot_be_shown(self, page):
+        page.parameters.agreementTable = make_table(page.scene)
+        page.ui.agreementButton.click()
+        layout = page.app.layoutManager().layout
+        page.ui.agreementPlotButton.click()
+        [chart] = nodes(page.scene, "vtkMRMLPlotChartNode")
+        page.scene.RemoveNode(chart)
+        assert not page.ui.agreementPlotButton.enabled
+        assert not page.ui.agreementPlotButton.checked, "it could not be raised any more"
+        assert page.app.layoutManager().layout == layout
+        page.ui.agreementButton.click()
+        assert page.ui.agreementPlotButton.enabled
+
     def test_a_closed_scene_forgets(self, page):
         page.parameters.agreementTable = make_table(page.scene)
         page.ui.agreementButton.click()
