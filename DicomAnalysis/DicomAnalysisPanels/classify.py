@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from .buttons import enable, why_busy, why_not
+from .classify_batch import ClassifyBatch
+from .classify_texts import answer_text, model_text
+from .folders import choose_folder
+from .log import called_in_log
 from .pages import PagePanel, Shared
 from .views import ResultLayout, hide_overlay, show_in_table_view, show_overlay
+from .widgets import fill_texts, say
 
-SHOWN_WARNINGS = 4
 SERIES_WIDTH = 130
 RESULT_COLUMN = "Result"
+
+_NOTHING_KNOWN = (None, None, "")
+"""Of which model, and when; what it says about itself; why it cannot be used."""
 
 
 class ClassifyPanel(PagePanel):
     """Choices live in the parameter node, results in the scene's table; the panel joins them to widgets.
 
-    Parameters
-    ----------
-    ui : namespace of widgets
-    shared : Shared
+    Parameters are those of `PagePanel`.
     """
 
     def __init__(self, ui: Any, shared: Shared):
         super().__init__(ui, shared)
         self._layout = ResultLayout()
         self._shipped: list[str] | None = None
-        self._known: tuple[str, Any, str] = ("", None, "")  # a model, what it says about itself, why it cannot be used
+        self._known: tuple[Any, Any, str] = _NOTHING_KNOWN
+        self._shown_id = ""  # the volume that the views show the overlay of
         self._filling = False
         self._texts: dict[str, str] = {}
-        self._batch: dict[str, str] = {}  # cases of the batch that runs, and what became of them
-        self._folders: list[str] = []
+        self.batch = ClassifyBatch(ui, shared, self._has_packages, self.update)
         self._drawn: tuple | None = None
         self._items: list[Any] = []  # Qt's own, but older PythonQt deletes what Python forgets
         ui.classifyButton.connect("clicked(bool)", self.run)
@@ -45,9 +47,6 @@ class ClassifyPanel(PagePanel):
         ui.classifyOverlayButton.connect("clicked(bool)", self.show_overlay)
         ui.classifyTableButton.connect("clicked(bool)", self.show_table)
         ui.classifyUndoButton.connect("clicked(bool)", self.undo)
-        ui.classifyOutputButton.connect("clicked(bool)", self.browse_output)
-        ui.classifyBatchButton.connect("clicked(bool)", self.run_batch)
-        ui.classifyOpenButton.connect("clicked(bool)", self.open_folder)
         ui.classifyTable.setColumnWidth(0, SERIES_WIDTH)
 
     @property
@@ -60,49 +59,22 @@ class ClassifyPanel(PagePanel):
         """Name or folder of the model chosen; empty where none is."""
         return self.parameters.classifyModel.strip() if self.parameters is not None else ""
 
-    @property
-    def output(self) -> str:
-        """The output folder of batches; empty where none is chosen."""
-        return self.parameters.classifyOutput.strip() if self.parameters is not None else ""
-
     def run(self) -> None:
         """Button *Classify*."""
         node, model, explain = self.volume_node, self.model, self.parameters.classifyExplain
-        if not self.has_packages("network", _("Neural networks")):
+        if not self._has_packages():
             return
         self._say("", node)
         self.shared.tasks.start(
             _("Classify"),
             lambda **calls: self.logic.classifyInBackground(node, model, explain=explain, **calls),
             lambda made: self.show(node, made),
-            about=_identifier(node),
+            about=called_in_log(node),
         )
-
-    def run_batch(self) -> None:
-        """Button *Classify checked series*."""
-        checked, folder, model = tuple(self.shared.checked()), self.output, self.model
-        explain = self.parameters.classifyExplain
-        if not self.has_packages("network", _("Neural networks")):
-            return
-        self._batch, self._folders = {}, []
-        self._tell_batch(len(checked))
-
-        def begin(**calls: Any) -> Any:
-            return self.logic.classifySeries(
-                checked, folder, model, explain=explain, onSeries=lambda one: self._on_case(one, len(checked)), **calls
-            )
-
-        title = _("Classify {count} series").format(count=len(checked))
-        self.shared.tasks.start(title, begin, self._batch_done, self._batch_ended)
 
     def show(self, volume_node: Any, made: Any) -> None:
         """Show the result of a volume (`ClassificationNodes`)."""
-        result = made.result
-        shown = [_("Please look: {warning}").format(warning=line) for line in result.warnings[:SHOWN_WARNINGS]]
-        if len(result.warnings) > SHOWN_WARNINGS:
-            more = len(result.warnings) - SHOWN_WARNINGS
-            shown.append(_("{count} more remarks are in the table.").format(count=more))
-        self._say("\n".join([f"{result.words}.", *shown]), volume_node)
+        self._say(answer_text(made.result), volume_node)
         self.ui.classifyOverlayButton.checked = bool(made.overlay_nodes)
         self.show_overlay()
 
@@ -136,33 +108,26 @@ class ClassifyPanel(PagePanel):
 
     def browse_model(self) -> None:
         """Button *...* beside the model's folder."""
-        title = _("Folder of a trained classifier")
-        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title, self.model)
-        if folder:
-            self.parameters.classifyModel = folder
-
-    def browse_output(self) -> None:
-        """Button *...* beside the output folder."""
-        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for the results"), self.output)
-        if folder:
-            self.parameters.classifyOutput = folder
-
-    def open_folder(self) -> None:
-        """Button *Open folder*: show it in the system's file manager."""
-        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(self.output))
+        choose_folder(self.parameters, "classifyModel", _("Folder of a trained classifier"))
 
     def shown(self) -> None:
         """The page was opened: what the page *Segment* works on is chosen where nothing is."""
-        self._known = ("", None, "")  # the folder may hold another model than before
+        self._known = _NOTHING_KNOWN  # the folder may hold another model than before
         if self.parameters is not None and self.parameters.classifyVolume is None:
             chosen = self.parameters.inputVolume
             if not why_not(chosen):
                 self.parameters.classifyVolume = chosen
         self.update()
 
+    def set_parameters(self, parameters: Any) -> None:
+        """Work with another parameter node, or with none."""
+        self.batch.parameters = parameters
+        super().set_parameters(parameters)
+
     def scene_closed(self) -> None:
         """Nothing is there to say anything about."""
         self._texts, self._drawn = {}, None
+        self.batch.scene_closed()
         self.ui.classifyOverlayButton.checked = self.ui.classifyTableButton.checked = False
         self._layout.show(table=False, plot=False)
         self.update()
@@ -174,10 +139,8 @@ class ClassifyPanel(PagePanel):
         self._fill_models()
         ui, node, busy = self.ui, self.volume_node, why_busy(self.shared.tasks.title)
         information, no_model = self._model_known()
-        ui.classifyModelText.text = no_model if self.model and no_model else model_text(information)
-        ui.classifyModelText.visible = bool(ui.classifyModelText.text)
-        ui.classifyStatusLabel.text = self._texts.get(node.GetID(), "") if node is not None else ""
-        ui.classifyStatusLabel.visible = bool(ui.classifyStatusLabel.text)
+        say(ui.classifyModelText, no_model if self.model and no_model else model_text(information))
+        say(ui.classifyStatusLabel, self._texts.get(node.GetID(), "") if node is not None else "")
         views = information["views"] if information else ("",)
         several = ""
         if len(views) > 1:
@@ -195,8 +158,7 @@ class ClassifyPanel(PagePanel):
             _("Show where the model looked; click again to hide it."),
             "" if found.overlay_nodes else no_overlay,
         )
-        if not found.overlay_nodes:
-            ui.classifyOverlayButton.checked = False
+        self._follow(node, found.overlay_nodes)
         enable(
             ui.classifyTableButton,
             _("Show all probabilities in a table view; click again for the earlier layout."),
@@ -207,24 +169,8 @@ class ClassifyPanel(PagePanel):
             self._layout.show(table=False, plot=False)
         possible = "" if self.logic.canUndo() else _("There is no result of this session to take back.")
         enable(ui.classifyUndoButton, _("Take the last result back."), busy or possible)
-        self._update_batch(busy, no_model)
+        self.batch.update(busy, no_model)
         self._draw_rows(found.table_node)
-
-    def _update_batch(self, busy: str, no_model: str) -> None:
-        ui, count = self.ui, len(self.shared.checked())
-        ui.classifyCheckedLabel.text = _("{count} series are checked on the page DICOM database.").format(count=count)
-        none_checked = "" if count else _("Check series on the page DICOM database.")
-        no_output = "" if self.output else _("Choose an output folder.")
-        if self.output and not Path(self.output).is_absolute():
-            no_output = _("Give the whole path of the output folder.")
-        enable(
-            ui.classifyBatchButton,
-            _("Ask the model about every checked series; one that fails does not stop the others."),
-            busy or none_checked or no_model or no_output,
-        )
-        there = bool(self.output) and Path(self.output).is_dir()
-        enable(ui.classifyOpenButton, _("Show the results as files."), "" if there else _("There is no such folder."))
-        ui.classifyBatchLabel.visible = bool(ui.classifyBatchLabel.text)
 
     def _fill_models(self) -> None:
         """List the shipped classifiers, once; where there are none, there is no list."""
@@ -239,17 +185,28 @@ class ClassifyPanel(PagePanel):
         selector.visible = self.ui.classifyShippedLabel.visible = bool(self._shipped)
 
     def _model_known(self) -> tuple[Any, str]:
-        """What the chosen model says about itself, and why it cannot be used; read once a choice."""
+        """What the chosen model says about itself, and why it cannot be used."""
         from DicomAnalysisLib.errors import DicomAnalysisError
 
         if not self.model:
             return None, _("Choose a model: the folder of a trained classifier.")
-        if self._known[0] != self.model:
+        about = (self.model, self.shared.tasks.title)  # a task that has ended may have trained it
+        if self._known[0] != about:
             try:
-                self._known = (self.model, self.logic.classifierInformation(self.model), "")
-            except DicomAnalysisError as error:
-                self._known = (self.model, None, str(error))
+                self._known = (about, self.logic.classifierInformation(self.model), "")
+            except (DicomAnalysisError, OSError) as error:
+                self._known = (about, None, str(error))
         return self._known[1], self._known[2]
+
+    def _follow(self, volume_node: Any, overlay_nodes: Sequence[Any]) -> None:
+        """Another volume was chosen, or the overlay is gone: an overlay that is shown must not be another's."""
+        button, volume_id = self.ui.classifyOverlayButton, volume_node.GetID() if volume_node is not None else ""
+        other, self._shown_id = volume_id != self._shown_id, volume_id
+        if button.checked and not overlay_nodes:
+            button.checked = False
+            hide_overlay()
+        elif button.checked and other:
+            show_overlay(volume_node, overlay_nodes[-1])
 
     def _draw_rows(self, table_node: Any) -> None:
         """The newest table's series and results, the last one on top."""
@@ -261,83 +218,12 @@ class ClassifyPanel(PagePanel):
                 rows = [(names.GetValue(n), results.GetValue(n)) for n in range(table.GetNumberOfRows())][::-1]
         if tuple(rows) == self._drawn:
             return
-        self._drawn, self._items = tuple(rows), []
-        widget = self.ui.classifyTable
-        widget.setRowCount(len(rows))
-        for index, row in enumerate(rows):
-            for column, text in enumerate(row):
-                item = qt.QTableWidgetItem(text)
-                item.setToolTip(text)
-                widget.setItem(index, column, item)
-                self._items.append(item)
+        self._drawn, self._items = tuple(rows), fill_texts(self.ui.classifyTable, rows)
 
     def _say(self, text: str, node: Any) -> None:
         if node is not None:
             self._texts[node.GetID()] = text
         self.update()
 
-    def _on_case(self, update: Any, count: int) -> None:
-        """A case of the batch begins or has ended."""
-        if update.status not in ("done", "failed"):
-            return
-        if update.status == "failed":
-            self.shared.log.add(_("Series {uid} failed: {reason}").format(uid=update.series_uid, reason=update.reason))
-        else:
-            self._folders.append(update.folder)
-        self._batch[update.series_uid] = update.status
-        self._tell_batch(count)
-
-    def _tell_batch(self, count: int) -> None:
-        ended = list(self._batch.values())
-        text = _("{ended} of {count} series: {done} done, {failed} failed.")
-        self.ui.classifyBatchLabel.text = text.format(
-            ended=len(ended), count=count, done=ended.count("done"), failed=ended.count("failed")
-        )
-        self.ui.classifyBatchLabel.visible = True
-
-    def _batch_done(self, values: Mapping[str, Any]) -> None:
-        if values["counts"].get("failed"):
-            failed = _("{count} series could not be classified; the reasons are in the log.")
-            self.shared.tasks.say(failed.format(count=values["counts"]["failed"]))
-        for line in values["left_out"]:
-            self.shared.log.add(line)
-
-    def _batch_ended(self) -> None:
-        """Put what was done into the scene's table, also after a cancel."""
-        from DicomAnalysisLib.errors import DicomAnalysisError
-
-        if self._folders:
-            try:
-                self.logic.loadClassifications(self._folders)
-            except DicomAnalysisError as error:
-                self.shared.log.add(str(error))
-        self.update()
-
-
-def model_text(information: Mapping[str, Any] | None) -> str:
-    """A model in a few words: what it tells, which one it is, what it was trained on."""
-    if information is None:
-        return ""
-    told = "; ".join(f"{target.name}: {', '.join(target.classes)}" for target in information["targets"])
-    lines = [
-        _("Tells {what}.").format(what=told),
-        _("{name}, version {version}, {sha}.").format(
-            name=information["name"], version=information["version"], sha=information["sha256"][:12]
-        ),
-    ]
-    known = information["range"]
-    words = [", ".join(known.get(key, ())) for key in ("modality", "body_part")]
-    if any(words):
-        number = known.get("cases")
-        of = _(" ({count} cases)").format(count=number) if number else ""
-        lines.append(_("Trained on {what}{of}.").format(what=" ".join(filter(None, words)), of=of))
-    if len(information["views"]) > 1:
-        lines.append(_("Views: {names}.").format(names=", ".join(information["views"])))
-    return "\n".join(lines)
-
-
-def _identifier(volume_node: slicer.vtkMRMLScalarVolumeNode) -> str:
-    """What a volume is called in the log: its name may be a patient's."""
-    from DicomAnalysisLib.mrml.hierarchy import identity_of_node
-
-    return identity_of_node(volume_node).series_uid or volume_node.GetID()
+    def _has_packages(self) -> bool:
+        return self.has_packages("network", _("Neural networks"))

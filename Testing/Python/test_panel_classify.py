@@ -150,6 +150,32 @@ class TestOneVolume:
             job.wait(60.0)
 
 
+class TestOverlay:
+    @pytest.fixture
+    def layers(self, page, model, monkeypatch):
+        """What is in front of volumes in the slice views, with the overlay of a volume shown."""
+        shown = []
+        monkeypatch.setattr("slicer.util.setSliceViewerLayers", lambda **layers: shown.append(layers.get("foreground")))
+        [overlay] = page.logic.classify(page.chest, model, explain=True).overlay_nodes
+        page.panel.pages.update()
+        page.ui.classifyOverlayButton.click()
+        assert shown[-1] is overlay
+        return shown
+
+    def test_it_goes_with_its_volume(self, page, layers):
+        """Else it would lie over the views with no button to take it away."""
+        page.parameters.classifyVolume = page.node
+        assert not page.ui.classifyOverlayButton.checked
+        assert layers[-1] is None
+
+    def test_that_of_the_volume_that_is_chosen_is_shown(self, page, model, layers):
+        other = volume_to_node(page.scene, make_volume(lesion=(9, 20, 20)), "Other")
+        [overlay] = page.logic.classify(other, model, explain=True).overlay_nodes
+        page.parameters.classifyVolume = other
+        assert page.ui.classifyOverlayButton.checked
+        assert layers[-1] is overlay
+
+
 class TestLogic:
     def test_a_row_for_every_series(self, page, model):
         """A second run on a series takes its row's place, and undo gives the first one back."""
@@ -232,6 +258,8 @@ class TestBatch:
         import qt
 
         assert qt.QDesktopServices.opened == [str(tmp_path / "results")]
+        page.scene.Clear(False)
+        assert not page.ui.classifyBatchLabel.text, "it was about a batch of the choices that are gone"
 
 
 class TestChoices:
