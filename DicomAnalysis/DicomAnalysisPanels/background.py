@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 import slicer
@@ -179,9 +180,17 @@ def database_source(database: Any, series_uids: list[str]) -> str | list[str]:
 
     A database in memory, or one whose file is elsewhere, is asked for the files; that takes longer.
     """
-    from pathlib import Path
-
     name = getattr(database, "databaseFilename", "")
     if name and Path(name).is_file():
         return name
+    return series_files(database, series_uids)
+
+
+def series_files(database: Any, series_uids: Iterable[str]) -> list[str]:
+    """The names of all files of some series of a database."""
     return [path for uid in series_uids for path in database.filesForSeries(uid) if path]
+
+
+def source_and_files(source: str | Path | Iterable[str]) -> tuple[str, tuple[str, ...]]:
+    """A source as requests keep it: a place without files, or files without a place."""
+    return (str(source), ()) if isinstance(source, (str, Path)) else ("", tuple(source))

@@ -2,7 +2,7 @@
 
 import slicer
 
-from .background import BackgroundJob, database_source
+from .background import BackgroundJob, database_source, source_and_files
 
 
 class DatabaseLogic:
@@ -77,9 +77,8 @@ class DatabaseLogic:
         options = SegmentationOptions(
             tuple(tasks), region, method, metal_threshold_hu=metalThreshold, models=tuple(models)
         )
-        source = database_source(database or slicer.dicomDatabase, list(wanted))
-        inFile = isinstance(source, str)
-        request = BatchRequest(source if inFile else "", wanted, options, () if inFile else tuple(source))
+        source, files = source_and_files(database_source(database or slicer.dicomDatabase, list(wanted)))
+        request = BatchRequest(source, wanted, options, files)
         request.save(outputFolder)
         return self._runBatch(request, outputFolder, resume, onProgress, onSeries, onDone)
 

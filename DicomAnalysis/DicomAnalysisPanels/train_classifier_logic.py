@@ -4,7 +4,8 @@ from pathlib import Path
 
 import slicer
 
-from .background import BackgroundJob
+from .background import BackgroundJob, series_files, source_and_files
+from .training_logic import epochs_of
 
 SCORE = "AUROC"
 """What the score of an epoch is."""
@@ -84,16 +85,14 @@ class ClassifierTrainingLogic:
         from DicomAnalysisLib.errors import UsageError
 
         chosen = ClassifierOptions.from_dict({"network": network, "size": size, "epochs": epochs, **options})
-        if not resume and _holdsTraining(outputFolder):
+        if not resume and self.canResumeClassifierTraining(outputFolder):
             msg = f"{outputFolder} holds a training already. Resume it, or choose another folder."
             raise UsageError(msg)
         if not isinstance(source, (str, Path)):
             # The files, not the whole database: of that every labelled series would be learned from.
-            database = database or slicer.dicomDatabase
-            source = [path for uid in source for path in database.filesForSeries(uid) if path]
-        where = {"source": str(source)} if isinstance(source, (str, Path)) else {"source": "", "files": tuple(source)}
+            source = series_files(database or slicer.dicomDatabase, source)
         request = ClassifierRequest(
-            **where,
+            *source_and_files(source),
             **_table(labels),
             options=chosen,
             columns=tuple(columns),
@@ -118,7 +117,9 @@ class ClassifierTrainingLogic:
 
     def canResumeClassifierTraining(self, outputFolder):
         """Whether `trainClassifier` began a training in a folder."""
-        return _holdsTraining(outputFolder)
+        from DicomAnalysisLib.classification.training_request import is_request
+
+        return is_request(outputFolder)
 
     def classifierTrainingHistory(self, outputFolder):
         """The epochs of a training, as a list of mappings; empty where there is none yet.
@@ -128,13 +129,7 @@ class ClassifierTrainingLogic:
         DicomAnalysisLib.errors.SourceError
             If the history cannot be read.
         """
-        from dataclasses import asdict
-
-        from DicomAnalysisLib.networks.history import JSON_NAME, read_history
-
-        if not (Path(outputFolder) / JSON_NAME).is_file():
-            return []
-        return [asdict(record) for record in read_history(Path(outputFolder))]
+        return epochs_of(outputFolder)
 
     def classifierTrainingCurves(self, outputFolder, history):
         """Show epochs (mappings as ``EpochUpdate.record``) as a chart that later calls let grow; returns its nodes."""
@@ -170,12 +165,6 @@ class ClassifierTrainingLogic:
             resume=resume,
         )
         return BackgroundJob(job, on_progress=onProgress, on_epoch=onEpoch, on_done=onDone)
-
-
-def _holdsTraining(outputFolder):
-    from DicomAnalysisLib.classification.training_request import is_request
-
-    return is_request(outputFolder)
 
 
 def _table(labels):

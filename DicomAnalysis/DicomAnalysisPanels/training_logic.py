@@ -4,7 +4,7 @@ from pathlib import Path
 
 import slicer
 
-from .background import BackgroundJob, database_source
+from .background import BackgroundJob, database_source, source_and_files
 
 OWN_LABELS = "my-segmentations"
 
@@ -82,8 +82,7 @@ class TrainingLogic:
             source = database_source(database or slicer.dicomDatabase, uids)
         chosen = self._labels(labels, task, Path(outputFolder), uids, resume)
         request = TrainingRequest(
-            str(source) if isinstance(source, (str, Path)) else "",
-            () if isinstance(source, (str, Path)) else tuple(source),
+            *source_and_files(source),
             None if uids is None else tuple(uids),
             task,
             TrainingOptions(labels=chosen, size=size, epochs=epochs, **options),
@@ -119,14 +118,9 @@ class TrainingLogic:
         DicomAnalysisLib.errors.SourceError
             If the history cannot be read.
         """
-        from dataclasses import asdict
-
-        from DicomAnalysisLib.networks.history import JSON_NAME, read_history
         from DicomAnalysisLib.networks.strips import strip_path
 
-        if not (Path(outputFolder) / JSON_NAME).is_file():
-            return [], ""
-        history = [asdict(record) for record in read_history(Path(outputFolder))]
+        history = epochs_of(outputFolder)
         strip = strip_path(Path(outputFolder), history[-1]["epoch"]) if history else Path()
         return history, str(strip) if strip.is_file() else ""
 
@@ -185,3 +179,19 @@ class TrainingLogic:
             )
             raise UsageError(msg)
         return (str(folder),) if labels == "own" else ("classical", str(folder))
+
+
+def epochs_of(outputFolder):
+    """The epochs that a training kept in its output folder, as a list of mappings; empty where there is none yet.
+
+    Raises
+    ------
+    DicomAnalysisLib.errors.SourceError
+        If the history cannot be read.
+    """
+    from dataclasses import asdict
+
+    from DicomAnalysisLib.networks.history import JSON_NAME, read_history
+
+    folder = Path(outputFolder)
+    return [asdict(record) for record in read_history(folder)] if (folder / JSON_NAME).is_file() else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import sys
 import tempfile
 from dataclasses import replace
@@ -22,7 +23,7 @@ from DicomAnalysisLib.errors import TaskError, UsageError
 from DicomAnalysisLib.mrml import node_to_volume, volume_to_node
 from DicomAnalysisLib.mrml.arrays import image_array
 from DicomAnalysisLib.phantom import write_dicom_series
-from panel_cases import finish, nodes, open_panel, run_application, until
+from panel_cases import ScriptedJob, finish, nodes, open_panel, run_application, until
 from small_classifiers import REGION, volume_recipe, write_classifier
 
 slicer_app = pytest.fixture(run_application)
@@ -376,6 +377,32 @@ class TestTraining:
         page.ui.classifierTrainButton.click()
         finish(page, 30.0)
         assert "holds a training already" in page.ui.messageLabel.text
+
+    def test_a_model_that_was_chosen_before_it_was_there(self, training, model, monkeypatch):
+        """The section above knows it once it is trained."""
+        page = training
+        page.parameters.classifyModel = str(page.output)
+        assert "There is no model" in page.ui.classifyButton.toolTip
+        job = ScriptedJob()
+        monkeypatch.setattr(page.logic, "trainClassifier", job)
+        page.ui.classifierTrainButton.click()
+        shutil.copytree(model, page.output / "model")
+        job.cancel()
+        page.ui.classifierUseButton.click()
+        assert page.ui.classifyButton.enabled, page.ui.classifyButton.toolTip
+
+    def test_curves_of_a_closed_scene(self, training, monkeypatch):
+        page, job = training, ScriptedJob()
+        monkeypatch.setattr(page.logic, "trainClassifier", job)
+        page.ui.classifierTrainButton.click()
+        job.on_epoch(1, 0.7)
+        layout = page.app.layoutManager().layout
+        page.ui.classifierCurvesButton.click()
+        assert page.app.layoutManager().layout != layout
+        page.scene.Clear(False)
+        assert not page.ui.classifierCurvesButton.checked
+        assert page.app.layoutManager().layout == layout
+        job.cancel()
 
     def test_what_is_missing_is_said(self, training, tmp_path):
         from DicomAnalysisPanels.parameters import TrainSource

@@ -65,7 +65,7 @@ def train(opened, folder):
     page = opened.panel.pages.panels[PAGES.index("train")]
     opened.parameters.trainFolder = opened.parameters.trainOutput = f"/{LONG}"
     numbers = {"training_loss": 0.9, "validation_loss": 1.1, "score": 0.7, "is_best": True}
-    page._running = str(folder)
+    page._about = str(folder)
     page.on_epoch(SimpleNamespace(record={"epoch": 3, **numbers}, strip=str(strip)))
     values = {"series": 12, "patients": {"training": 9}, "stopped": "patience", "best_epoch": 3, "best_score": 0.9}
     page._say(result_text({**values, "left_out": [1, 2], "warnings": [LONG, LONG]}))

@@ -18,7 +18,7 @@ pytest.importorskip("monai", reason="training needs the extra 'network'")
 
 from DicomAnalysisLib.errors import UsageError
 from DicomAnalysisLib.networks.model_folder import load_model
-from panel_cases import finish, nodes, open_panel, run_application, until
+from panel_cases import ScriptedJob, finish, nodes, open_panel, run_application, until
 from training_cases import TINY, tiny_worker, write_cohort
 
 slicer_app = pytest.fixture(run_application)
@@ -69,6 +69,28 @@ def trained(page, training):
     page.parameters.trainOutput = ""
     page.parameters.trainOutput = str(page.output)
     return page
+
+
+def write_epochs(folder, *scores):
+    """An output folder as a training leaves it that was ended after some epochs."""
+    from DicomAnalysisLib.networks.fit_options import EpochRecord
+    from DicomAnalysisLib.networks.history import write_history
+    from DicomAnalysisLib.segmentation.training.options import TrainingOptions
+    from DicomAnalysisLib.segmentation.training.request import TrainingRequest
+
+    records = [EpochRecord(n + 1, 0.9, 1.0, score, (score,), 1e-3, 1.0, n == 0) for n, score in enumerate(scores)]
+    write_history(folder, records, ["Headrest"])
+    TrainingRequest("", (), None, "headrest", TrainingOptions()).save(folder)
+    return str(folder)
+
+
+def result_of(folder):
+    """What a training gives that has put its model there."""
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "manifest.json").write_text("{}", encoding="utf-8")
+    patients = {"training": 2, "validation": 1, "test": 0}
+    values = {"series": 3, "patients": patients, "stopped": "epochs", "best_epoch": 1, "best_score": 0.7}
+    return {**values, "left_out": [], "warnings": []}
 
 
 class TestTraining:
@@ -206,6 +228,38 @@ class TestChoices:
         with pytest.raises(UsageError, match="Unknown labels"):
             page.logic.trainSegmentation(page.parameters.trainFolder, page.output, labels="none")
 
+    def test_only_the_whole_path_of_an_output_folder_will_do(self, page, tmp_path, monkeypatch):
+        """Else the model would lie wherever Slicer was started."""
+        monkeypatch.chdir(tmp_path)
+        page.parameters.trainOutput = "model"
+        assert "Give the whole path" in page.ui.trainButton.toolTip
+        assert not page.ui.trainButton.enabled
+        assert not page.ui.trainResumeButton.enabled
+
+    def test_a_folder_that_cannot_be_looked_into_is_said(self, page):
+        """And the pages after this one are up to date."""
+        page.parameters.trainOutput = page.parameters.classifyModel = page.parameters.outputFolder = f"/{'x' * 300}"
+        page.parameters.cohortOutput = page.parameters.classifierOutput = page.parameters.trainOutput
+        page.parameters.trainFolder = page.parameters.cohortLabels = page.parameters.trainOutput
+        page.panel.pages.update()
+        assert "Choose a folder with DICOM files" in page.ui.trainButton.toolTip
+        assert "cannot be used: File name too long" in page.ui.trainResumeButton.toolTip
+        assert "cannot be used: File name too long" in page.ui.cohortResumeButton.toolTip
+        assert "File name too long" in page.ui.classifyModelText.text
+
+    def test_who_wants_no_packages_keeps_what_is_shown(self, page, tmp_path, monkeypatch):
+        from DicomAnalysisLib.dependencies import installing
+        from DicomAnalysisLib.dependencies.features import FEATURES
+
+        page.parameters.trainOutput = write_epochs(tmp_path / "learned", 0.7)
+        packages = FEATURES["network"].packages
+        monkeypatch.setattr("DicomAnalysisLib.dependencies.missing", lambda _feature: packages)
+        monkeypatch.setattr(installing, "missing", lambda *_arguments: packages)
+        monkeypatch.setattr("slicer.util.confirmOkCancelDisplay", lambda *_texts: False)
+        page.ui.trainButton.click()
+        assert page.ui.trainCurvesButton.enabled
+        assert page.ui.trainStatusLabel.text.startswith("Epoch 1")
+
 
 class TestOwnSegmentations:
     def test_segments_of_the_scene_become_labels(self, page, cohort, tmp_path):
@@ -226,7 +280,72 @@ class TestOwnSegmentations:
         assert abs(int((example.labels == 2).sum()) - int(marked.sum())) <= 0.05 * marked.sum()
 
 
+class TestCurves:
+    @pytest.fixture
+    def learned(self, page, tmp_path):
+        """The page with a folder whose curves are shown, and the layout there was before."""
+        page.output = write_epochs(tmp_path / "learned", 0.7, 0.6)
+        page.parameters.trainOutput = page.output
+        page.layout = page.app.layoutManager().layout
+        page.ui.trainCurvesButton.click()
+        assert page.app.layoutManager().layout != page.layout
+        return page
+
+    def shown_epochs(self, page):
+        chart = page.scene.GetNodeByID(page.app.applicationLogic().GetSelectionNode().GetActivePlotChartID())
+        return chart.GetNthPlotSeriesNode(0).GetTableNode().GetNumberOfRows()
+
+    def test_a_closed_scene_gives_the_views_their_places_back(self, learned):
+        learned.scene.Clear(False)
+        assert not learned.ui.trainCurvesButton.checked
+        assert learned.app.layoutManager().layout == learned.layout
+
+    def test_they_are_of_the_folder_that_is_chosen(self, learned, tmp_path):
+        assert self.shown_epochs(learned) == 2
+        learned.parameters.trainOutput = write_epochs(tmp_path / "other", 0.1, 0.2, 0.3)
+        assert self.shown_epochs(learned) == 3
+        learned.parameters.trainOutput = str(tmp_path / "nothing learned")
+        assert not learned.ui.trainCurvesButton.enabled
+        assert not learned.ui.trainCurvesButton.checked, "it could not be raised any more"
+        assert learned.app.layoutManager().layout == learned.layout
+
+    def test_a_training_goes_on_when_the_scene_is_closed(self, learned, monkeypatch):
+        job = ScriptedJob()
+        monkeypatch.setattr(learned.logic, "resumeTraining", job)
+        learned.ui.trainResumeButton.click()
+        learned.scene.Clear(False)
+        job.on_epoch(3, 0.8)
+        assert learned.ui.trainStatusLabel.text.startswith("Epoch 3")
+        learned.ui.trainCurvesButton.click()
+        assert self.shown_epochs(learned) == 3
+        job.cancel()
+        assert not learned.ui.trainCurvesButton.checked, "no folder is chosen in the new scene"
+
+
 class TestWhatIsThere:
+    def test_an_earlier_result_is_not_told_of_a_new_training(self, page, monkeypatch):
+        """The user removed the folder, and trained into it anew."""
+        job = ScriptedJob()
+        monkeypatch.setattr(page.logic, "trainSegmentation", job)
+        page.ui.trainButton.click()
+        job.end(result_of(page.output))
+        assert page.ui.trainStatusLabel.text.startswith("Trained on 3 series of 3 patients")
+        shutil.rmtree(page.output)
+        page.ui.trainButton.click()
+        job.on_epoch(1, 0.4)
+        write_epochs(page.output, 0.4)
+        job.cancel()
+        assert page.ui.trainStatusLabel.text.startswith("Epoch 1: loss 0.900")
+
+    def test_a_model_that_finds_no_segments_is_not_used(self, page, tmp_path):
+        from small_classifiers import write_classifier
+
+        write_classifier(page.output / "model", looks_for_bright=True)
+        page.panel.pages.update()
+        page.ui.useModelButton.click()
+        assert page.parameters.ownNetwork == ""
+        assert "finds no segments" in page.ui.trainStatusLabel.text
+
     def test_an_earlier_training_is_shown(self, trained):
         import qt
 
