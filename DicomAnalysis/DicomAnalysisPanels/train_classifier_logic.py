@@ -78,14 +78,16 @@ class ClassifierTrainingLogic:
         Raises
         ------
         DicomAnalysisLib.errors.DicomAnalysisError
-            If an option is unknown.
+            If an option is unknown, or the folder holds something else.
         """
         from DicomAnalysisLib.classification.options import ClassifierOptions
+        from DicomAnalysisLib.classification.training_outputs import training_in
         from DicomAnalysisLib.classification.training_request import ClassifierRequest
         from DicomAnalysisLib.errors import UsageError
 
         chosen = ClassifierOptions.from_dict({"network": network, "size": size, "epochs": epochs, **options})
-        if not resume and self.canResumeClassifierTraining(outputFolder):
+        # What was only asked for, and never begun, may be asked for otherwise: the labels had another mistake in them.
+        if not resume and training_in(Path(outputFolder)) is not None:
             msg = f"{outputFolder} holds a training already. Resume it, or choose another folder."
             raise UsageError(msg)
         if not isinstance(source, (str, Path)):

@@ -378,6 +378,31 @@ class TestTraining:
         finish(page, 30.0)
         assert "holds a training already" in page.ui.messageLabel.text
 
+    def test_what_was_never_begun_can_be_begun_otherwise(self, training, labelled, tmp_path):
+        """Labels of other patients are a mistake to be mended, not the end of the output folder."""
+        page = training
+        wrong = tmp_path / "wrong.csv"
+        wrong.write_text((labelled / "labels.csv").read_text(encoding="utf-8").replace("Q", "Z"), encoding="utf-8")
+        page.parameters.classifierLabels = str(wrong)
+        page.ui.classifierTrainButton.click()
+        finish(page, 100.0)
+        assert page.tasks.message
+        page.parameters.classifierLabels = str(labelled / "labels.csv")
+        page.ui.classifierTrainButton.click()
+        assert page.tasks.title == "Train a classifier", page.tasks.message
+        page.ui.cancelButton.click()
+        finish(page, 20.0)
+
+    def test_a_folder_of_something_else_is_left_as_it_is(self, training):
+        page = training
+        page.output.mkdir()
+        (page.output / "thesis.txt").write_text("years of work", encoding="utf-8")
+        page.ui.classifierTrainButton.click()
+        finish(page, 20.0)
+        assert "holds files that are not of a training (thesis.txt)" in page.tasks.message
+        assert [path.name for path in page.output.iterdir()] == ["thesis.txt"]
+        assert not page.ui.classifierResumeButton.enabled
+
     def test_a_model_that_was_chosen_before_it_was_there(self, training, model, monkeypatch):
         """The section above knows it once it is trained."""
         page = training

@@ -44,6 +44,26 @@ CARD = "card.md"
 LOCK = ".lock"
 
 
+def training_in(output: Path) -> Mapping[str, object] | None:
+    """What the training in a folder was begun with; None where the folder holds no more than a request.
+
+    Raises
+    ------
+    UsageError
+        If there is a file of this name, or the folder holds something else.
+    """
+    if output.exists() and not output.is_dir():
+        msg = f"{output} is a file. Choose a folder for the training."
+        raise UsageError(msg)
+    held = sorted(p.name for p in output.iterdir() if p.name not in (LOCK, REQUEST)) if output.is_dir() else []
+    document = _read_options(output) if held else None
+    if held and document is None:
+        listed = ", ".join(held[:4]) + (", …" if len(held) > 4 else "")
+        msg = f"{output} holds files that are not of a training ({listed}). Choose another folder, or an empty one."
+        raise UsageError(msg)
+    return document
+
+
 def prepare(output: Path, cohort: Cohort, options: ClassifierOptions, resume: bool) -> bool:
     """Look whether a folder can be used; whether a training in it is gone on with.
 
@@ -53,17 +73,9 @@ def prepare(output: Path, cohort: Cohort, options: ClassifierOptions, resume: bo
         If there is a file of this name, or the folder holds anything, unless that is a training that is to be resumed
         and was begun with the same options and targets.
     """
-    if output.exists() and not output.is_dir():
-        msg = f"{output} is a file. Choose a folder for the training."
-        raise UsageError(msg)
-    held = sorted(p.name for p in output.iterdir() if p.name not in (LOCK, REQUEST)) if output.is_dir() else []
-    if not held:
-        return False
-    document = _read_options(output)
+    document = training_in(output)
     if document is None:
-        listed = ", ".join(held[:4]) + (", …" if len(held) > 4 else "")
-        msg = f"{output} holds files that are not of a training ({listed}). Choose another folder, or an empty one."
-        raise UsageError(msg)
+        return False
     if not resume:
         msg = f"{output} holds a training of a classifier already. Resume it, or choose another folder."
         raise UsageError(msg)
