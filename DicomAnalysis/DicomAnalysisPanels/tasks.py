@@ -134,8 +134,11 @@ class TaskRunner:
     def _ended(self, job: Job) -> None:
         if job.failure is None:
             self.log.add(_("Done: {title}").format(title=self.title))
-            if self._on_result is not None:
-                self._on_result(job.result)
+            try:
+                if self._on_result is not None:
+                    self._on_result(job.result)
+            except Exception as error:  # noqa: BLE001 (else everything would wait for a task that is over)
+                self._fail(error)
         else:
             self._tell(job.failure, job.log)
         self._end()
@@ -143,8 +146,10 @@ class TaskRunner:
     def _end(self) -> None:
         on_end, self._on_end = self._on_end, _nothing
         self.title, self.job = "", None
-        on_end()
-        self._changed()
+        try:
+            on_end()
+        finally:
+            self._changed()
 
     def _fail(self, error: BaseException) -> None:
         from DicomAnalysisLib.worker import describe_failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 pytest.importorskip("PySide6", reason="the panel's stand-ins need PySide6-Essentials (extra 'test')")
 
-from panel_cases import golden_record, nodes, open_panel, run_application
+from panel_cases import ScriptedJob, golden_record, nodes, open_panel, run_application
 from standins import FolderDatabase
 
 MODULE = Path(__file__).resolve().parents[2] / "DicomAnalysis"
@@ -168,6 +169,21 @@ class TestProgress:
         job.end(job)
         assert job.taken == 42
         assert not strip.isVisibleTo(window)
+
+    @pytest.mark.parametrize("broken", ["on_result", "on_end"])
+    def test_what_cannot_be_shown_does_not_keep_the_panel_busy(self, opened, broken):
+        def refuse(*_result):
+            raise ValueError("no such column")
+
+        job, told = ScriptedJob(), []
+        opened.tasks.start("Work", job, **{broken: refuse})
+        opened.tasks.listeners.append(lambda: told.append(opened.tasks.title))
+        with contextlib.suppress(ValueError):
+            job.end({})
+        assert not opened.tasks.title
+        assert told[-1] == "", "buttons are told"
+        assert opened.ui.segmentBothButton.enabled
+        assert opened.tasks.message.startswith("Work: ") == (broken == "on_result")
 
     def test_one_task_at_a_time(self, opened):
         opened.tasks.title = "Work"
