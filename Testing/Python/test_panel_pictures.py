@@ -49,6 +49,8 @@ def full(opened, tmp_path, monkeypatch):
     opened.tasks.title = "Segment 57 series"
     opened.tasks.job = SimpleNamespace(state="running", progress=progress, remaining_seconds=5000.0)
     opened.panel.progress.update()
+    page = opened.panel.pages.panels[PAGES.index("train")]
+    assert page.widgets.status.text and not page.widgets.strip.qobject.pixmap().isNull()
     yield opened
     opened.tasks.job = None
 
@@ -65,7 +67,7 @@ def train(opened, folder):
     page = opened.panel.pages.panels[PAGES.index("train")]
     opened.parameters.trainFolder = opened.parameters.trainOutput = f"/{LONG}"
     numbers = {"training_loss": 0.9, "validation_loss": 1.1, "score": 0.7, "is_best": True}
-    page._about = str(folder)
+    page._about, page._is_known = page.folder, True  # as it has just seen the output folder
     page.on_epoch(SimpleNamespace(record={"epoch": 3, **numbers}, strip=str(strip)))
     values = {"series": 12, "patients": {"training": 9}, "stopped": "patience", "best_epoch": 3, "best_score": 0.9}
     page._say(result_text({**values, "left_out": [1, 2], "warnings": [LONG, LONG]}))
