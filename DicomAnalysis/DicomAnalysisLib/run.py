@@ -22,6 +22,7 @@ from .batch.outcomes import (
     describe_outcome,
     is_damaged_image,
 )
+from .batch.places import lies_in, output_inside
 from .batch.records import Records
 from .batch.stack import Work, segment_stack
 from .batch.units import Unit, choose_series, units_of, why_unreadable
@@ -29,7 +30,6 @@ from .cohort.ledger import Ledger
 from .dicom.series import Problem, Series
 from .dicom.sources import SeriesSource, open_source
 from .dicom.stacks import Stack
-from .errors import UsageError
 from .files.names import safe_name
 from .segmentation.options import SegmentationOptions, require_available
 
@@ -119,7 +119,7 @@ def segment_source(
     require_available(options)
     origin = Path(source) if isinstance(source, (str, Path)) else None
     opened = open_source(source) if origin is not None else source
-    batch = _Batch(output, _output_inside_source(origin, output), progress or (lambda _line: None), watch)
+    batch = _Batch(output, output_inside(origin, output), progress or (lambda _line: None), watch)
     batch.work = Work(options, masks_png, batch.tell, batch.share, write_dicom)
     asked = {"options": options, "masks_png": masks_png, "write_dicom": write_dicom}
     batch.records = Records(ledger, output, TASK, asked, resume)
@@ -163,7 +163,7 @@ class _Batch:
                     self.segment_series(one, taken)
         if not any(unit.is_lazy for unit in units):
             problems = list(source.problems)
-        problems = [problem for problem in problems if not _lies_in(problem.path, self.inside)]
+        problems = [problem for problem in problems if not lies_in(problem.path, self.inside)]
         return RunReport(tuple(self.outcomes), tuple(problems))
 
     def segment_series(self, series: Series, taken: set[str]) -> None:
@@ -211,21 +211,6 @@ class _Batch:
 def _reason_to_skip(stack: Stack, inside: Path | None) -> str:
     if stack.is_localizer:
         return "a scout image"
-    if inside is not None and any(_lies_in(path, inside) for path in stack.paths):
+    if any(lies_in(path, inside) for path in stack.paths):
         return "it lies in the output folder"
     return ""
-
-
-def _output_inside_source(source: Path | None, output: Path) -> Path | None:
-    """The output folder, where it lies inside the source and is therefore not to be read again."""
-    if source is None or not source.is_dir():
-        return None
-    source, output = source.resolve(), output.resolve()
-    if source == output:
-        msg = f"The output folder {output} is the source; choose another one."
-        raise UsageError(msg)
-    return output if output.is_relative_to(source) else None
-
-
-def _lies_in(path: str | Path, folder: Path | None) -> bool:
-    return folder is not None and Path(path).resolve().is_relative_to(folder)

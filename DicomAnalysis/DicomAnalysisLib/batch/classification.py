@@ -9,89 +9,31 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from ..classification.finding import FoundImage, find_images
-from ..classification.images import is_other_image, read_image, without_ending
+from ..classification.gathering import ImageCase, gather_cases
+from ..classification.images import is_other_image, read_image
 from ..classification.prediction import Classifier
 from ..classification.result import ClassificationResult
-from ..classification.views import ViewRule, view_name
-from ..dicom.series import Problem, Series
+from ..classification.views import ViewRule
+from ..dicom.series import Problem
 from ..dicom.sources import SeriesSource, open_source
-from ..errors import DicomAnalysisError, UsageError
+from ..errors import DicomAnalysisError
 from ..files.classification_folder import LEFT_OUT, TABLE, write_classification, write_left_out, write_table
 from ..files.names import safe_name
 from ..volume import Volume
+from .case_outcomes import CaseOutcome, ClassificationReport, describe_case
 from .outcomes import DONE, FAILED, RUNNING, SKIPPED, is_damaged_image
+from .places import lies_in, output_inside, refuse_to_write_among
+from .units import ChosenSeries, no_such_series, refused_of, why_unreadable
 
 logger = logging.getLogger(__name__)
 
 READ, CLASSIFIED = 0.4, 0.9
 """Shares of a case's time after which it is read and classified; the rest goes into writing."""
-
-
-@dataclass(frozen=True)
-class CaseOutcome:
-    """What became of one case.
-
-    Attributes
-    ----------
-    case_id : str
-        The Series Instance UID; of several views the Study Instance UID.
-    status : str
-        ``running``, then ``done``, ``skipped`` (a scout) or ``failed``.
-    series_uids : tuple of str
-        Those of its views.
-    folder : Path or None
-        Where its result is.
-    result : str
-        In words.
-    probabilities : dict of str to float
-        By ``target:class``.
-    warnings : tuple of str
-    reason : str
-        Why it was skipped or failed.
-    seconds : float
-    """
-
-    case_id: str
-    status: str
-    series_uids: tuple[str, ...] = ()
-    folder: Path | None = None
-    result: str = ""
-    probabilities: dict[str, float] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    reason: str = ""
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class ClassificationReport:
-    """What became of a batch.
-
-    Attributes
-    ----------
-    outcomes : tuple of CaseOutcome
-    left_out : tuple of str
-        Images that were not looked at, each with its reason.
-    problems : tuple of Problem
-        Files of images that were refused.
-    table : Path or None
-        ``classification.csv``, where something was classified.
-    """
-
-    outcomes: tuple[CaseOutcome, ...]
-    left_out: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    table: Path | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether something was done and nothing failed."""
-        statuses = {outcome.status for outcome in self.outcomes}
-        return DONE in statuses and FAILED not in statuses and not self.problems
 
 
 class Watch(Protocol):
@@ -102,14 +44,6 @@ class Watch(Protocol):
 
     def outcome(self, outcome: CaseOutcome) -> None:
         """A case is ``running``, or what became of it."""
-
-
-@dataclass(frozen=True)
-class _Case:
-    """What is classified together: the image of each view that is there."""
-
-    case_id: str
-    images: dict[str, FoundImage]
 
 
 def classify_source(
@@ -152,44 +86,65 @@ def classify_source(
     UsageError
         If there is no series of the UID asked for, or source and output are the same folder.
     """
-    output, tell = Path(output), progress or (lambda _line: None)
+    output = Path(output)
     origin = Path(source) if isinstance(source, (str, Path)) else None
     opened = open_source(source) if origin is not None else source
+    sought = _seek(opened, series_uids, output_inside(origin, output))
+    rules = view_rules or tuple(ViewRule.from_text(text) for text in classifier.view_rules)
+    cases, left_out = gather_cases(sought.images, classifier.view_names, rules)
+    left_out += sought.left_out
+    batch = _Batch(output, classifier, explain, progress or (lambda _line: None), watch)
+    try:
+        for outcome in sought.outcomes:
+            batch.note(outcome)
+        batch.run(cases)
+    finally:
+        table = batch.write_tables(left_out)
+    return ClassificationReport(tuple(batch.outcomes), tuple(left_out), sought.problems, table)
+
+
+@dataclass(frozen=True)
+class _Sought:
+    """What there is to classify, what became at once of what is not, images not looked at, and files refused."""
+
+    images: tuple[FoundImage, ...]
+    outcomes: tuple[CaseOutcome, ...]
+    left_out: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+def _seek(source: SeriesSource, series_uids: str | Sequence[str] | None, inside: Path | None) -> _Sought:
+    """The images of a source or of some of its series, but those of the output folder."""
     uids = (series_uids,) if isinstance(series_uids, str) else series_uids
-    found = find_images(opened if uids is None else _Chosen(opened, tuple(uids)))
-    inside = _output_inside(origin, output)
-    images = [one for one in found.images if uids is None or one.identity.series_uid in uids]
-    images = [one for one in images if inside is None or not _lies_in(one.files[0], inside)]
+    found = find_images(source if uids is None else ChosenSeries(source, tuple(uids)))
+    images = [
+        one
+        for one in found.images
+        if (uids is None or one.identity.series_uid in uids) and not lies_in(one.files[0], inside)
+    ]
     used = {path for one in images for path in one.files}
     problems = [
         one
-        for one in opened.problems
+        for one in source.problems
         if is_damaged_image(one)
         and one.path not in used
         and not is_other_image(one.path)
         and (uids is None or one.series_uid in uids)
-        and not (inside is not None and _lies_in(one.path, inside))
+        and not lies_in(one.path, inside)
     ]
     if not images and isinstance(series_uids, str):
-        reason = f" Its files were refused: {problems[0].reason}." if problems else ""
-        msg = f"There is no readable series {series_uids} in the source; `list` shows those there are.{reason}"
-        raise UsageError(msg)
-    rules = view_rules or tuple(ViewRule.from_text(text) for text in classifier.view_rules)
-    cases, left_out = _cases([one for one in images if not one.is_scout], classifier, rules)
-    left_out += [] if uids is not None else [line for line in found.problems if not _speaks_of(line, problems)]
-    batch = _Batch(output, classifier, explain, tell, watch)
-    try:
-        for uid in uids or ():
-            if not any(one.identity.series_uid == uid for one in images):
-                batch.note(CaseOutcome(uid, FAILED, (uid,), reason=_why_missing(uid, opened.problems)))
-        for image in images:
-            if image.is_scout:
-                uid = image.identity.series_uid
-                batch.note(CaseOutcome(uid, SKIPPED, (uid,), reason="a scout image"))
-        batch.run(cases)
-    finally:
-        table = batch.write_tables(left_out)
-    return ClassificationReport(tuple(batch.outcomes), tuple(left_out), tuple(problems), table)
+        raise no_such_series(series_uids, problems)
+    there = {one.identity.series_uid for one in images}
+    outcomes = [
+        CaseOutcome(uid, FAILED, (uid,), reason=why_unreadable(uid, refused_of(source, uid)))
+        for uid in uids or ()
+        if uid not in there
+    ]
+    scouts = [one.identity.series_uid for one in images if one.is_scout]
+    outcomes += [CaseOutcome(uid, SKIPPED, (uid,), reason="a scout image") for uid in scouts]
+    refused = tuple(one.path for one in problems)
+    left_out = [] if uids is not None else [line for line in found.problems if not line.startswith(refused)]
+    return _Sought(tuple(one for one in images if not one.is_scout), tuple(outcomes), tuple(left_out), tuple(problems))
 
 
 class _Batch:
@@ -208,13 +163,13 @@ class _Batch:
         self.outcomes: list[CaseOutcome] = []
         self.results: list[tuple[str, ClassificationResult]] = []
 
-    def run(self, cases: Sequence[_Case]) -> None:
+    def run(self, cases: Sequence[ImageCase]) -> None:
         """Every case, one after the other."""
         taken: set[str] = set()
         for number, case in enumerate(cases):
             self.tell(f"[{number + 1}/{len(cases)}] {case.case_id or '(no UID)'}")
 
-            def share(part: float, stage: str, number: int = number, case: _Case = case) -> None:
+            def share(part: float, stage: str, number: int = number, case: ImageCase = case) -> None:
                 if self.watch is not None:
                     self.watch.share((number + part) / len(cases), stage, case.case_id)
 
@@ -222,14 +177,13 @@ class _Batch:
             if name in taken:  # several stacks of one series, or one UID in two studies
                 name = safe_name(f"{case.case_id}/{number}")
             taken.add(name)
-            uids = tuple(image.identity.series_uid for image in case.images.values())
-            outcome = CaseOutcome(case.case_id, RUNNING, uids)
+            outcome = CaseOutcome(case.case_id, RUNNING, case.series_uids)
             if self.watch is not None:
                 self.watch.outcome(outcome)
             self.note(self.classify(case, self.output / name, outcome, share))
 
     def classify(
-        self, case: _Case, folder: Path, outcome: CaseOutcome, share: Callable[[float, str], None]
+        self, case: ImageCase, folder: Path, outcome: CaseOutcome, share: Callable[[float, str], None]
     ) -> CaseOutcome:
         """One case; what goes wrong stands in its outcome."""
         started = time.perf_counter()
@@ -247,12 +201,12 @@ class _Batch:
         return replace(outcome, seconds=time.perf_counter() - started)
 
     def _read_classify_write(
-        self, case: _Case, folder: Path, outcome: CaseOutcome, share: Callable[[float, str], None]
+        self, case: ImageCase, folder: Path, outcome: CaseOutcome, share: Callable[[float, str], None]
     ) -> CaseOutcome:
         volumes: dict[str, Volume] = {}
         for number, (view, image) in enumerate(case.images.items()):
             share(READ * number / len(case.images), "reading")
-            _refuse_to_write_among(image.files[0], folder)
+            refuse_to_write_among(image.files[0], folder)
             volumes[view] = read_image(image.files)
         result = self.classifier.predict(
             volumes, self.explain, lambda part, stage: share(READ + (CLASSIFIED - READ) * part, stage)
@@ -272,7 +226,7 @@ class _Batch:
     def note(self, outcome: CaseOutcome) -> None:
         """Keep an outcome and tell of it."""
         self.outcomes.append(outcome)
-        self.tell(f"    {describe(outcome)}")
+        self.tell(f"    {describe_case(outcome)}")
         if self.watch is not None:
             self.watch.outcome(outcome)
 
@@ -284,93 +238,3 @@ class _Batch:
             return None
         write_table(self.output / TABLE, self.results)
         return self.output / TABLE
-
-
-def describe(outcome: CaseOutcome) -> str:
-    """One line for people."""
-    if outcome.status != DONE:
-        return f"{outcome.status}: {outcome.reason}"
-    warnings = f", {len(outcome.warnings)} warning(s)" if outcome.warnings else ""
-    return f"done in {outcome.seconds:.1f} s: {outcome.result}{warnings} -> {outcome.folder}"
-
-
-class _Chosen:
-    """Some series of a source; of a database the files of others are not opened."""
-
-    def __init__(self, source: SeriesSource, uids: tuple[str, ...]):
-        self._source, self._uids = source, uids
-
-    def series(self, uid: str | None = None) -> list[Series]:
-        """The readable ones among them."""
-        return [one for wanted in self._uids if uid in (None, wanted) for one in self._source.series(wanted)]
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """Files refused so far; images without a place in space are among them."""
-        return self._source.problems
-
-
-def _cases(
-    images: Sequence[FoundImage], classifier: Classifier, rules: Sequence[ViewRule]
-) -> tuple[list[_Case], list[str]]:
-    """What is classified together, and lines about images that are no view of the model."""
-    names = classifier.view_names
-    if names == ("",):
-        return [_Case(image.identity.series_uid, {"": image}) for image in images], []
-    groups: dict[str, dict[str, FoundImage]] = {}
-    left_out = []
-    for image in images:
-        uid = image.identity.series_uid
-        view = view_of(image, names, rules)
-        if view not in names:
-            what = f"its view {view!r} is none of the model's" if view else "nothing says which view it is"
-            left_out.append(f"{uid} was left out: {what} ({', '.join(names)}).")
-            continue
-        case_id = image.identity.study_uid or Path(image.files[0]).parent.name
-        others = groups.setdefault(case_id, {})
-        smaller = image if view in others and image.pixels <= others[view].pixels else others.get(view)
-        if smaller is not None:
-            left_out.append(f"{smaller.identity.series_uid} was left out: {case_id} has a larger image of view {view}.")
-        if smaller is not image:
-            others[view] = image
-    return [
-        _Case(case_id, {name: found[name] for name in names if name in found}) for case_id, found in groups.items()
-    ], left_out
-
-
-def view_of(image: FoundImage, names: Sequence[str], rules: Sequence[ViewRule]) -> str:
-    """Which view an image is: by the rules, by what its header states, or, where it is no DICOM, by its file's name."""
-    if not image.is_dicom:
-        stem = without_ending(image.files[0])
-        return next((name for name in names if stem == name or stem.endswith((f"_{name}", f"-{name}"))), "")
-    return view_name(image.facts, rules)
-
-
-def _why_missing(uid: str, problems: Iterable[Problem]) -> str:
-    refused = next((one.reason for one in problems if one.series_uid == uid), "")
-    return f"there is no readable image of it in the source{f': {refused}' if refused else ''}"
-
-
-def _speaks_of(line: str, problems: Iterable[Problem]) -> bool:
-    return any(line.startswith(one.path) for one in problems)
-
-
-def _output_inside(source: Path | None, output: Path) -> Path | None:
-    """The output folder, where it lies inside the source: what is in it is not to be classified."""
-    if source is None or not source.is_dir():
-        return None
-    source, output = source.resolve(), output.resolve()
-    if source == output:
-        msg = f"The output folder {output} is the source; choose another one."
-        raise UsageError(msg)
-    return output if output.is_relative_to(source) else None
-
-
-def _lies_in(path: str | Path, folder: Path) -> bool:
-    return Path(path).resolve().is_relative_to(folder)
-
-
-def _refuse_to_write_among(path: str, folder: Path) -> None:
-    if Path(path).resolve().parent.is_relative_to(folder.resolve()):
-        msg = f"the results would be written among the images in {folder}; choose another output folder"
-        raise UsageError(msg)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ..dicom.series import Series
 from ..dicom.stacks import Stack
-from ..errors import DicomAnalysisError, TaskError, UsageError
+from ..errors import DicomAnalysisError, TaskError
 from ..segmentation.options import SegmentationOptions
 from .outcomes import DONE, FAILED, SeriesOutcome
+from .places import refuse_to_write_among
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def segment_stack(series: Series, stack: Stack, work: Work, outcome: SeriesOutco
     folder = outcome.folder
     outcome = replace(outcome, status=FAILED, folder=None)
     try:
-        _refuse_to_write_among(stack.paths, folder)
+        refuse_to_write_among(stack.paths[0], folder)
         outcome = _read_segment_write(series, stack, folder, work, outcome)
     except DicomAnalysisError as error:
         outcome = replace(outcome, reason=str(error))
@@ -104,9 +105,3 @@ def _read_segment_write(
         segments={s.kind.name: float(s.measurements.get("volume_ml") or 0.0) for s in result.segments},
         warnings=tuple(json.loads(written["result"].read_text("utf-8"))["warnings"]),
     )
-
-
-def _refuse_to_write_among(paths: tuple[str, ...], folder: Path) -> None:
-    if any(Path(path).resolve().parent.is_relative_to(folder.resolve()) for path in paths[:1]):
-        msg = f"the results would be written among the images in {folder}; choose another output folder"
-        raise UsageError(msg)

@@ -44,6 +44,28 @@ class FileList:
         return [one for one in self._series if uid is None or one.identity.series_uid == uid]
 
 
+class ChosenSeries:
+    """Some series of a source; of a database the files of others are not opened.
+
+    Parameters
+    ----------
+    source : SeriesSource
+    uids : sequence of str
+    """
+
+    def __init__(self, source: SeriesSource, uids: Sequence[str]):
+        self._source, self._uids = source, uids
+
+    def series(self, uid: str | None = None) -> list[Series]:
+        """The readable ones among them."""
+        return [one for wanted in self._uids if uid in (None, wanted) for one in self._source.series(wanted)]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Files refused so far; images without a place in space are among them."""
+        return self._source.problems
+
+
 def choose_series(source: SeriesSource, series_uid: str | None = None) -> list[Series]:
     """The series of a source, or the one that was asked for.
 
@@ -54,10 +76,14 @@ def choose_series(source: SeriesSource, series_uid: str | None = None) -> list[S
     """
     found = source.series(series_uid)
     if series_uid is not None and not found:
-        refused = [problem for problem in source.problems if problem.series_uid == series_uid]
-        msg = f"There is no readable series {series_uid} in the source; `list` shows those there are."
-        raise UsageError(msg + _first_reason(refused))
+        raise no_such_series(series_uid, refused_of(source, series_uid))
     return found
+
+
+def no_such_series(series_uid: str, refused: Sequence[Problem]) -> UsageError:
+    """What is raised where the one series that was asked for is not there, or its files were refused."""
+    msg = f"There is no readable series {series_uid} in the source; `list` shows those there are."
+    return UsageError(msg + _first_reason(refused))
 
 
 def units_of(source: SeriesSource, series_uid: str | Sequence[str] | None = None) -> list[Unit]:
@@ -78,7 +104,7 @@ def units_of(source: SeriesSource, series_uid: str | Sequence[str] | None = None
         known = {uid: [] for uid in wanted}
         for one in source.series():
             known.get(one.identity.series_uid, []).append(one)
-        return [Unit(uid, _reader(found, _refused(source, uid))) for uid, found in known.items()]
+        return [Unit(uid, _reader(found, refused_of(source, uid))) for uid, found in known.items()]
     if isinstance(source, DatabaseSource) and series_uid is None:
         uids = dict.fromkeys(summary.identity.series_uid for summary in source.summaries() if summary.files)
         return [_lazy_unit(source, uid) for uid in uids]
@@ -103,7 +129,8 @@ def _reader(found: list[Series], refused: Sequence[Problem] = ()) -> Callable[[]
     return lambda: (found, refused)
 
 
-def _refused(source: SeriesSource, uid: str) -> list[Problem]:
+def refused_of(source: SeriesSource, uid: str) -> list[Problem]:
+    """The files of a series that were refused so far."""
     return [problem for problem in source.problems if problem.series_uid == uid]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..errors import UsageError
 from .cohort import Case, View
 from .finding import FoundImage
+from .gathering import largest_of_each_view, preference
 from .images import without_ending
 from .joining import Row, patient_of
 from .views import ViewRule
@@ -120,19 +121,9 @@ def _note_the_nameless(entries: Mapping[str, Sequence[Entry]], problems: list[st
 
 
 def _case(case_id: str, entries: Sequence[Entry], view_names: Sequence[str], problems: list[str]) -> Case | None:
-    chosen: dict[str, Entry] = {}
-    for entry in sorted(entries, key=_preference):
-        if entry.view not in view_names:
-            what = f"its view '{entry.view}' is none of those asked for" if entry.view else "nothing says its view"
-            problems.append(f"{case_id}: series {entry.image.identity.series_uid} was left out: {what}.")
-        elif entry.view not in chosen:
-            chosen[entry.view] = entry
-        elif entry.image.files != chosen[entry.view].image.files:
-            view = f"view {entry.view}" if entry.view else "a case"
-            problems.append(
-                f"{case_id}: series {entry.image.identity.series_uid} was left out: it is smaller than "
-                f"{chosen[entry.view].image.identity.series_uid}, or comes after it, and {view} has one image."
-            )
+    chosen, left_out = largest_of_each_view(entries, view_names)
+    for entry, reason in left_out:
+        problems.append(f"{case_id}: series {entry.image.identity.series_uid} was left out: {reason}.")
     if not chosen:
         problems.append(f"{case_id} was left out: it has none of the views.")
         return None
@@ -140,11 +131,6 @@ def _case(case_id: str, entries: Sequence[Entry], view_names: Sequence[str], pro
     if missing:
         problems.append(f"{case_id}: missing views are masked: {', '.join(missing)}.")
     return _made(case_id, chosen, view_names)
-
-
-def _preference(entry: Entry) -> tuple:
-    identity = entry.image.identity
-    return entry.view, -entry.image.pixels, identity.series_uid, entry.image.files
 
 
 def _made(case_id: str, chosen: dict[str, Entry], view_names: Sequence[str]) -> Case:
@@ -161,7 +147,7 @@ def _made(case_id: str, chosen: dict[str, Entry], view_names: Sequence[str]) -> 
 
 def _one_each(case_id: str, entries: Sequence[Entry]) -> list[Case]:
     """A case of every image, called by its series; images of one series are numbered."""
-    by_files = {entry.image.files: entry for entry in sorted(entries, key=_preference)}
+    by_files = {entry.image.files: entry for entry in sorted(entries, key=preference)}
     counts: dict[str, int] = defaultdict(int)
     cases = []
     for entry in by_files.values():

@@ -12,7 +12,7 @@ from .arguments import add_source
 from .console import Console, problem_lines, table
 
 if TYPE_CHECKING:
-    from ..batch.classification import ClassificationReport
+    from ..batch.case_outcomes import ClassificationReport
 
 NAME = "classify"
 HELP = "what a trained classifier says about every series, one result folder each"

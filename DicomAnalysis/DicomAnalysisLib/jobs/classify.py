@@ -17,7 +17,7 @@ from .events import Reporter, SeriesUpdate
 from .job import Job
 
 if TYPE_CHECKING:
-    from ..batch.classification import CaseOutcome
+    from ..batch.case_outcomes import CaseOutcome
 
 VOLUME_TASK, SERIES_TASK = "classify-volume", "classify-series"
 
