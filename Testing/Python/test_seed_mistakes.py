@@ -245,3 +245,63 @@ def test_an_image_that_fails_goes_with_its_label(made, tmp_path):
     patients = {case.case_id: case.patient_id for case in cohort.cases}
     told = [int(row[1]) for row in said.truth["lesion"]]
     assert told == [labels[patients[case_id]] for case_id in said.case_ids]
+
+
+class TestAnImageThatFailsInAGivenSplit:
+    """It was given before anybody knew which images can be read."""
+
+    @pytest.fixture
+    def place(self, made, tmp_path):
+        write_breast_dicom(tmp_path, cohort=made)
+        return tmp_path
+
+    def broken_cohort(self, place, split, *parts):
+        """The cohort with an image of each part cut short, and the case_ids of those."""
+        cohort = build_cohort(place, place / "labels.csv", LESION)
+        broken = {part: split.parts[part][1] for part in parts}
+        for case_id in broken.values():
+            for name in cohort.case(case_id).views[0].files:
+                (place / name).write_bytes((place / name).read_bytes()[:-3000])
+        return cohort, broken
+
+    def test_goes_with_its_label_and_is_listed(self, made, place, split):
+        cohort, broken = self.broken_cohort(place, split, "training", "validation", "test")
+        outcome = train_classifier(cohort, OPTIONS, place / "run", recipe=RECIPE, split=split)
+        assert sorted(one.case_id for one in outcome.left_out) == sorted(broken.values())
+        for part, ids in split.parts.items():
+            assert outcome.split.parts[part] == tuple(one for one in ids if one != broken[part])
+        labels, patients = truth(made), {case.case_id: case.patient_id for case in cohort.cases}
+        assert {case.patient_id: case.labels["lesion"][0] for case in outcome.cohort.cases} == {
+            patients[case_id]: labels[patients[case_id]] for case_id in patients if case_id not in broken.values()
+        }
+        said = read_predictions(outcome.predictions, cohort.targets)
+        assert [int(row[1]) for row in said.truth["lesion"]] == [labels[patients[one]] for one in said.case_ids]
+        assert set(said.case_ids) == {*outcome.split.validation, *outcome.split.test}
+        listed = list(csv.DictReader((place / "run" / "left-out.csv").open(encoding="utf-8")))
+        assert sorted(row["identifier"] for row in listed if row["what"] == "case") == sorted(broken.values())
+        assert all(row["reason"] for row in listed)
+        assert outcome.scores, "the others are scored"
+
+    def test_the_weights_are_those_of_a_split_without_it(self, place, split):
+        cohort, broken = self.broken_cohort(place, split, "training")
+        outcome = train_classifier(cohort, OPTIONS, place / "run", recipe=RECIPE, split=split, evaluated=False)
+        rest = [case.case_id for case in cohort.cases if case.case_id != broken["training"]]
+        without = train_classifier(
+            cohort.subset(rest), OPTIONS, place / "other", recipe=RECIPE, split=split.only(rest), evaluated=False
+        )
+        assert file_sha256(outcome.model / "weights.safetensors") == file_sha256(without.model / "weights.safetensors")
+        assert outcome.temperature == without.temperature
+
+    def test_nobody_left_to_choose_the_epoch_is_an_error_that_says_why(self, place, split):
+        alone = replace(split, validation=split.validation[:2])
+        cohort, _broken = self.broken_cohort(place, alone, "validation")
+        first = next(case for case in cohort.cases if case.case_id == alone.validation[0])
+        path = place / first.views[0].files[0]
+        path.write_bytes(path.read_bytes()[:-3000])
+        with pytest.raises(UsageError, match="Not one validation case of the split can be read"):
+            train_classifier(cohort, OPTIONS, place / "run", recipe=RECIPE, split=alone)
+
+    def test_a_case_that_was_never_there_is_still_refused(self, cohort, split, tmp_path):
+        other = replace(split, test=(*split.test, "nobody"))
+        with pytest.raises(UsageError, match="nobody in test is not of the cohort"):
+            train_classifier(cohort, OPTIONS, tmp_path / "run", recipe=RECIPE, split=other)

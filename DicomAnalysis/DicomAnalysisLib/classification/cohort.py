@@ -229,3 +229,8 @@ class Split:
     def parts(self) -> dict[str, tuple[str, ...]]:
         """Name of each part to its case_ids."""
         return {"training": self.training, "validation": self.validation, "test": self.test}
+
+    def only(self, case_ids: Iterable[str]) -> Split:
+        """The same split of these cases alone, each in the part that it was in."""
+        wanted = set(case_ids)
+        return Split(*(tuple(one for one in ids if one in wanted) for ids in self.parts.values()), seed=self.seed)

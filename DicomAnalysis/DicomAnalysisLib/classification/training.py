@@ -61,7 +61,8 @@ def train_classifier(
     cache : PreparedCache, optional
         Prepared images that stay; by default they are removed when the training is done.
     split : Split, optional
-        Instead of one drawn by the options' shares and seed.
+        Instead of one drawn by the options' shares and seed. Cases of it that cannot be read are left out and listed,
+        as those of a drawn one are.
     evaluated : bool
         Whether scores and the report are made.
     write_report : callable, optional
@@ -95,7 +96,7 @@ def train_classifier(
 
             outcome = cross_validate(usable, dataset, place, report, cancelled, goes_on, evaluated)
         else:
-            split = split or drawn_split(usable, options)
+            split = drawn_split(usable, options) if split is None else readable_split(split, usable)
             run = SplitTraining(usable, dataset, split, place, report, cancelled)
             outcome = run.all(goes_on, evaluated)
         left_out = (*_unread(cohort, usable), *outcome.left_out)
@@ -128,6 +129,23 @@ def drawn_split(cohort: Cohort, options: ClassifierOptions) -> Split:
         options.test_fraction,
     )
     return split_patients(cohort, shares, options.seed)
+
+
+def readable_split(split: Split, cohort: Cohort) -> Split:
+    """A split without the cases that could not be read.
+
+    Raises
+    ------
+    UsageError
+        If nobody is left to train on, or to choose the best epoch.
+    """
+    left = split.only(case.case_id for case in cohort.cases)
+    for part in ("training", "validation"):
+        if not left.parts[part]:
+            first = next(iter(cohort.problems), "it was given none")
+            msg = f"Not one {part} case of the split can be read. The first reason: {first}"
+            raise UsageError(msg)
+    return left
 
 
 def _unread(cohort: Cohort, usable: Cohort) -> Iterator[LeftOutCase]:
