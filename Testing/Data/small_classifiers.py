@@ -34,12 +34,14 @@ def write_classifier(
     known_range=None,
     pooling="attention",
     looks_for_bright=False,
+    looks_for_levels=None,
     seed=0,
     name="tiny",
 ) -> Manifest:
     """A model's folder with weights drawn at random.
 
-    With `looks_for_bright`, a ``volume3d/small3d`` whose first output grows with the brightest place.
+    With `looks_for_bright`, a ``volume3d/small3d`` whose first output grows with the brightest place; with
+    `looks_for_levels`, one whose outputs are `look_for_levels`.
     """
     import torch
 
@@ -50,6 +52,8 @@ def write_classifier(
         module = build_classifier(described).eval()
     if looks_for_bright:
         look_for_bright(module)
+    if looks_for_levels:
+        look_for_levels(module, looks_for_levels)
     values = {"recipe": recipe.to_dict(), "views": list(views), "range": known_range or {}}
     output = output_document(targets, temperature or {}, views)
     description = ModelDescription(name, "1.2", "classify", described.to_architecture(), values, output)
@@ -73,3 +77,31 @@ def look_for_bright(network) -> None:
         first = next(module for module in network.modules() if isinstance(module, torch.nn.Conv3d))
         first.bias[0] = -0.9  # what is as bright as the lesion alone
         network.head.weight[0, 0] = 500.0
+
+
+BRIGHT, GREY = 0, 1
+BRIGHT_HU, GREY_HU = 350, 220
+
+
+def look_for_levels(network, outputs: dict[int, tuple[int, float]]) -> None:
+    """A ``volume3d/small3d`` that sees what is bright and what is grey (by `volume_recipe`), each in a channel.
+
+    `outputs` says of some outputs of which channel they are, and the sign; the others stay 0.
+    """
+    import torch
+
+    with torch.no_grad():
+        convolutions = [module for module in network.modules() if isinstance(module, torch.nn.Conv3d)]
+        for module in (*convolutions, *(one for one in network.modules() if isinstance(one, torch.nn.Linear))):
+            module.weight.zero_()
+            module.bias.zero_()
+        for module in convolutions:
+            for channel in (BRIGHT, GREY):
+                module.weight[channel, min(channel, module.in_channels - 1), 1, 1, 1] = 1.0
+        convolutions[0].bias[BRIGHT], convolutions[0].bias[GREY] = -0.9, -0.8
+        convolutions[1].weight[GREY, BRIGHT] = -10.0  # what is bright is not grey, nor is its rim
+        for module in (network.body.hidden[0], network.body.projection):
+            for channel in (BRIGHT, GREY):
+                module.weight[channel, channel] = 1.0
+        for output, (channel, sign) in outputs.items():
+            network.head.weight[output, channel] = 500.0 * sign

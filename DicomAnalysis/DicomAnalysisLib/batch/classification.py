@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from ..classification.explained import Explain, ExplainRequest
 from ..classification.finding import FoundImage, find_images
 from ..classification.gathering import ImageCase, gather_cases
 from ..classification.images import is_other_image, read_image
@@ -52,7 +53,7 @@ def classify_source(
     classifier: Classifier,
     *,
     series_uids: str | Sequence[str] | None = None,
-    explain: bool | str = False,
+    explain: Explain = False,
     view_rules: Sequence[ViewRule] = (),
     progress: Callable[[str], None] | None = None,
     watch: Watch | None = None,
@@ -70,7 +71,7 @@ def classify_source(
     classifier : Classifier
     series_uids : str or sequence of str, optional
         Only these series.
-    explain : bool or str
+    explain : bool, str or sequence of str
         As for `Classifier.predict`.
     view_rules : sequence of ViewRule
         How series are known to be a view; by default as the model says, or by what the headers state.
@@ -84,9 +85,11 @@ def classify_source(
     SourceError
         If the source cannot be opened.
     UsageError
-        If there is no series of the UID asked for, or source and output are the same folder.
+        If there is no series of the UID asked for, source and output are the same folder, or there is no such
+        explanation.
     """
     output = Path(output)
+    ExplainRequest.of(explain, classifier.targets)  # what cannot be explained is refused before anything is read
     origin = Path(source) if isinstance(source, (str, Path)) else None
     opened = open_source(source) if origin is not None else source
     sought = _seek(opened, series_uids, output_inside(origin, output))
@@ -154,7 +157,7 @@ class _Batch:
         self,
         output: Path,
         classifier: Classifier,
-        explain: bool | str,
+        explain: Explain,
         tell: Callable[[str], None],
         watch: Watch | None,
     ):

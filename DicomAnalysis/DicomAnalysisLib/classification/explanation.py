@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,11 +57,12 @@ class Explainer:
         for module in self._network.modules():
             if getattr(module, "inplace", False):
                 module.inplace = False  # what is written over cannot be asked for its gradient
+        self._network.register_forward_hook(_with_opposites)
         self._method = method
         self._cams: dict[str, object] = {}
 
-    def maps(self, images: np.ndarray, present: np.ndarray, output: int) -> tuple[np.ndarray, str]:
-        """What speaks for one output of the network.
+    def maps(self, images: np.ndarray, present: np.ndarray, outputs: Sequence[int]) -> tuple[np.ndarray, str]:
+        """What speaks for some outputs of the network.
 
         Parameters
         ----------
@@ -68,44 +70,42 @@ class Explainer:
             As the recipe prepared them.
         present : float32 array of shape (V,)
             1 where the view is there.
-        output : int
-            Which of the network's outputs.
+        outputs : sequence of int
+            Which of the network's N outputs; from N on what speaks against them, in the same order.
 
         Returns
         -------
-        float32 array of shape (V, D, H, W)
-            From 0 to 1; all 0 where nothing speaks for it, and in views that are missing.
+        float32 array of shape (outputs, V, D, H, W)
+            Each from 0 to 1; all 0 where nothing speaks for it, and in views that are missing.
         str
             The method that was used.
         """
         import torch
 
         with torch.inference_mode(False):  # a caller's inference mode would leave nothing to differentiate
-            return self._maps(images, present, output)
+            found, method = self._maps(images, present, outputs)
+        found *= np.asarray(present, np.float32).reshape(1, -1, 1, 1, 1) > 0
+        largest = found.max(axis=(1, 2, 3, 4), keepdims=True)
+        return np.divide(found, largest, out=np.zeros_like(found), where=largest > 0), method
 
-    def _maps(self, images: np.ndarray, present: np.ndarray, output: int) -> tuple[np.ndarray, str]:
+    def _maps(self, images: np.ndarray, present: np.ndarray, outputs: Sequence[int]) -> tuple[np.ndarray, str]:
         import torch
 
         device = next(self._network.parameters()).device
         x = torch.from_numpy(np.ascontiguousarray(images, np.float32))[None].to(device)
         there = torch.from_numpy(np.ascontiguousarray(present, np.float32))[None].to(device)
-        found, method = None, GRAD_CAM
-        if self._method == GRAD_CAM:
-            found = self._grad_cam(x, there, output)
-        if found is None:
-            found, method = self._occlusion(x, there, output), OCCLUSION
-        found *= np.asarray(present, np.float32).reshape(-1, 1, 1, 1) > 0
-        largest = float(found.max())
-        return (found / largest if largest > 0 else np.zeros_like(found)), method
+        name = self._layer(x, there) if self._method == GRAD_CAM else ""
+        if name:
+            found = [self._grad_cam(name, x, there, output) for output in outputs]
+            if all(one is not None for one in found):
+                return np.stack(found), GRAD_CAM
+        return self._occlusion(x, there, list(outputs)), OCCLUSION
 
-    def _grad_cam(self, x: torch.Tensor, present: torch.Tensor, output: int) -> np.ndarray | None:
-        """None where no layer's cells can be told to lie in one view, slice and place each."""
+    def _grad_cam(self, name: str, x: torch.Tensor, present: torch.Tensor, output: int) -> np.ndarray | None:
+        """None where the layer's cells cannot be told to lie in one view, slice and place each."""
         import torch
         from monai.visualize import GradCAM
 
-        name = self._layer(x, present)
-        if not name:
-            return None
         if name not in self._cams:
             self._cams[name] = GradCAM(nn_module=self._network, target_layers=name)
         with torch.enable_grad():
@@ -147,24 +147,32 @@ class Explainer:
                     return name
         return ""
 
-    def _occlusion(self, x: torch.Tensor, present: torch.Tensor, output: int) -> np.ndarray:
-        """How much the output falls where a window is emptied, view by view."""
+    def _occlusion(self, x: torch.Tensor, present: torch.Tensor, outputs: list[int]) -> np.ndarray:
+        """How much each output falls where a window is emptied, view by view; (outputs, V, D, H, W)."""
         import torch
 
         with torch.no_grad():
-            whole = float(self._network(x, present)[0, output])
-            result = np.zeros(tuple(x.shape[1:]), np.float32)
+            whole = self._network(x, present)[0, outputs]
+            result = np.zeros((len(outputs), *x.shape[1:]), np.float32)
             for view in np.flatnonzero(present[0].cpu().numpy() > 0):
                 windows = _windows(tuple(x.shape[2:]))
-                falls: list[float] = []
+                falls: list[np.ndarray] = []
                 for start in range(0, len(windows), AT_ONCE):
                     parts = x.repeat(len(windows[start : start + AT_ONCE]), 1, 1, 1, 1)
                     for part, window in zip(parts, windows[start:], strict=False):
                         part[(view, *window)] = 0.0
-                    scores = self._network(parts, present.expand(len(parts), -1))[:, output]
-                    falls += (whole - scores).clamp(min=0).tolist()
-                result[view] = _mean_of_windows(windows, falls, tuple(x.shape[2:]))
+                    scores = self._network(parts, present.expand(len(parts), -1))[:, outputs]
+                    falls.append((whole - scores).clamp(min=0).cpu().numpy())
+                for index, of_output in enumerate(np.concatenate(falls).T):
+                    result[index, view] = _mean_of_windows(windows, of_output.tolist(), tuple(x.shape[2:]))
         return result
+
+
+def _with_opposites(_network: torch.nn.Module, _inputs: object, logits: torch.Tensor) -> torch.Tensor:
+    """Outputs and, after them, their negatives: what speaks against one can be asked for like what speaks for it."""
+    import torch
+
+    return torch.cat([logits, -logits], dim=1)
 
 
 def _places(shape: tuple[int, ...], x: torch.Tensor, present: torch.Tensor) -> tuple[np.ndarray, bool] | None:

@@ -12,7 +12,8 @@ import numpy as np
 from ..errors import ModelError, TaskError, UsageError
 from ..volume import Volume
 from .backprojection import prepared_to_source
-from .explanation import GRAD_CAM, METHODS, Explainer
+from .explained import Explain, Explained, ExplainRequest
+from .explanation import Explainer
 from .heads import Heads, targets_of
 from .models import read_classifier, temperatures, view_names
 from .ranges import out_of_range
@@ -101,9 +102,7 @@ class Classifier:
         """Where it computes."""
         return str(self._device)
 
-    def predict(
-        self, views: Views, explain: bool | str = False, progress: Progress | None = None
-    ) -> ClassificationResult:
+    def predict(self, views: Views, explain: Explain = False, progress: Progress | None = None) -> ClassificationResult:
         """Classify one series, or the views of one case.
 
         Parameters
@@ -111,8 +110,10 @@ class Classifier:
         views : Volume, mapping of str to Volume, or sequence
             A volume for a model that looks at one; else the volumes by the names of the views, or in their
             order. Missing views are left out or None.
-        explain : bool or str
-            Also say where the model looked: True or ``grad-cam``, or ``occlusion``.
+        explain : bool, str or sequence of str
+            Also say where the model looked: True or ``"grad-cam"``, or ``"occlusion"``, of the first target. Others
+            are named, beside the method or without one: ``"all"`` is every target, a target's name the class that is
+            told of it (of a binary one the second, else the most probable), ``"TARGET:CLASS"`` any class.
         progress : callable, optional
             Called with the share that is done and the stage.
 
@@ -128,7 +129,7 @@ class Classifier:
             If no view is there, or the model has no answer.
         """
         tell = progress or (lambda _share, _stage: None)
-        method = explanation_method(explain)
+        asked = ExplainRequest.of(explain, self.targets)
         started = time.perf_counter()
         volumes = self._volumes(views)
         tell(0.0, "preparing")
@@ -140,9 +141,10 @@ class Classifier:
         warnings += self._unusual(volumes, images[present > 0])
         answers = self._answers(logits)
         explanations: tuple[Explanation, ...] = ()
-        if method:
+        if asked.method:
             tell(0.5, "explaining")
-            explanations = self._explain(images, present, volumes, prepared, answers[0], method, warnings)
+            explained = asked.outputs(self._heads, answers)
+            explanations = self._explain(images, present, prepared, explained, asked.method, warnings)
         tell(1.0, "done")
         return ClassificationResult(
             identity=next(volume for volume in volumes if volume is not None).identity,
@@ -218,28 +220,28 @@ class Classifier:
         self,
         images: np.ndarray,
         present: np.ndarray,
-        volumes: list[Volume | None],
         prepared: list[Prepared | None],
-        answer: Answer,
+        explained: Sequence[Explained],
         method: str,
         warnings: list[str],
     ) -> tuple[Explanation, ...]:
-        """Of the first target: of a binary one always what speaks for the positive class."""
+        """Class by class, every view that is there."""
         if method not in self._explainers:
             self._explainers[method] = Explainer(self._network, method)
-        head = self._heads[0]
-        name = head.target.classes[1] if head.target.kind == "binary" else answer.best
-        output = head.output_of(head.target.classes.index(name))
-        maps, used = self._explainers[method].maps(images, present, output)
+        found, used = self._explainers[method].maps(images, present, [one.output for one in explained])
         if used != method:
             warnings.append(f"The network has no layer that {method} could show; it was explained by {used}.")
-        if not maps.any():
-            warnings.append(f"By {used} nothing in the series speaks for {name}.")
-        return tuple(
-            Explanation(prepared_to_source(one[: len(part.voxels)], part), head.target.name, name, used, view)
-            for view, one, part, volume in zip(self.view_names, maps, prepared, volumes, strict=True)
-            if part is not None and volume is not None
-        )
+        explanations = []
+        for what, maps in zip(explained, found, strict=True):
+            if not maps.any():
+                name = what.class_name if len(self.targets) == 1 else f"{what.target}: {what.class_name}"
+                warnings.append(f"By {used} nothing in the series speaks for {name}.")
+            explanations += [
+                Explanation(prepared_to_source(one[: len(part.voxels)], part), what.target, what.class_name, used, view)
+                for view, one, part in zip(self.view_names, maps, prepared, strict=True)
+                if part is not None
+            ]
+        return tuple(explanations)
 
 
 def stack_views(prepared: Sequence[Prepared | None]) -> tuple[np.ndarray, np.ndarray]:
@@ -271,18 +273,3 @@ def stack_views(prepared: Sequence[Prepared | None]) -> tuple[np.ndarray, np.nda
         if one is not None:
             images[view, : len(one.voxels)] = one.voxels
     return images, np.array([one is not None for one in prepared], np.float32)
-
-
-def explanation_method(explain: bool | str) -> str:
-    """Which explanation is asked for; empty where none is.
-
-    Raises
-    ------
-    UsageError
-        If it is unknown.
-    """
-    method = {True: GRAD_CAM, False: "", None: ""}.get(explain, explain)
-    if method and method not in METHODS:
-        msg = f"There is no explanation {method!r}. Choose one of {', '.join(METHODS)}."
-        raise UsageError(msg)
-    return method

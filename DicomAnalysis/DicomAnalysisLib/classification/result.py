@@ -109,9 +109,14 @@ class Explanation:
     view: str = ""
 
     @property
+    def name(self) -> str:
+        """What it explains: ``finding: abnormal``."""
+        return f"{self.target}: {self.class_name}"
+
+    @property
     def title(self) -> str:
         """What is to be read above a picture of it."""
-        return f"{self.view + ': ' if self.view else ''}{self.class_name} ({self.method})"
+        return f"{self.view + ': ' if self.view else ''}{self.name} ({self.method})"
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class ClassificationResult:
     device : str
     seconds : float
     explanations : tuple of Explanation
-        One for each view that is there, where they were asked for.
+        For each class that was asked for, one for each view that is there.
     """
 
     identity: SeriesIdentity

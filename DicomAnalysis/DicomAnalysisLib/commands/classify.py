@@ -39,6 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also write where the network looked, as a volume in the place of the series (default: grad-cam)",
     )
     parser.add_argument(
+        "--explain-target",
+        action="append",
+        default=[],
+        metavar="TARGET[:CLASS]",
+        help="what to explain: a target (the class that is told of it), one of its classes, or all (every target); "
+        "may be given more than once; default: the model's first target",
+    )
+    parser.add_argument(
         "--view",
         action="append",
         default=[],
@@ -79,13 +87,14 @@ def _classify(arguments: argparse.Namespace, console: Console) -> tuple[Classifi
     from ..classification.views import ViewRule
 
     rules = [ViewRule.from_text(text) for text in arguments.view]
+    explain = tuple(filter(None, (arguments.explain, *arguments.explain_target)))
     classifier = load_classifier(arguments.model, arguments.device)
     report = classify_source(
         arguments.source,
         arguments.output,
         classifier,
         series_uids=arguments.series,
-        explain=arguments.explain,
+        explain=explain,
         view_rules=rules,
         progress=console.progress,
     )

@@ -54,13 +54,12 @@ def write_classification(
     folder = Path(folder)
     remove_classification(folder)
     warnings = list(result.warnings)
-    names = {}
-    for one in result.explanations:
-        names[one.view] = explanation_name(one.view)
-        warnings += _write_explanation(folder / names[one.view], one, volumes[one.view], str(result.model))
+    names = explanation_names(result.explanations)
+    for name, one in zip(names, result.explanations, strict=True):
+        warnings += _write_explanation(folder / name, one, volumes[one.view], str(result.model))
     document = {"case_id": case_id or result.identity.series_uid, **result.to_dict()}
-    for entry in document["explanations"]:
-        entry["file"] = names[entry["view"]]
+    for name, entry in zip(names, document["explanations"], strict=True):
+        entry["file"] = name
     document["warnings"] = list(dict.fromkeys(warnings))
     document["version"] = __version__
     write_text(folder / RESULT, json_text(document))
@@ -99,9 +98,19 @@ def remove_classification(folder: Path) -> None:
         raise OutputError(msg) from error
 
 
-def explanation_name(view: str) -> str:
-    """The file of a view's explanation."""
-    return f"{safe_name(view, 'explanation')}.nrrd" if view else EXPLANATION
+def explanation_names(explanations: Sequence[Explanation]) -> list[str]:
+    """The files of explanations, in their order.
+
+    ``explanation.nrrd`` is the only one; otherwise the view, and of several of one view target and class, stand in the
+    name, made safe for every file system.
+    """
+    views = [one.view for one in explanations]
+    names = []
+    for one in explanations:
+        parts = [one.view, *((one.target, one.class_name) if views.count(one.view) > 1 else ())]
+        text = "\0".join(filter(None, parts))
+        names.append(f"explanation-{safe_name(text, '')}.nrrd" if text else EXPLANATION)
+    return names
 
 
 def write_table(path: Path | str, results: Sequence[tuple[str, ClassificationResult]]) -> None:

@@ -18,6 +18,7 @@ from .job import Job
 
 if TYPE_CHECKING:
     from ..batch.case_outcomes import CaseOutcome
+    from ..classification.explained import Explain
 
 VOLUME_TASK, SERIES_TASK = "classify-volume", "classify-series"
 
@@ -25,7 +26,7 @@ _RESULT = "classification.json"
 
 
 def classify_volume_job(
-    volumes: Mapping[str, Volume], model: str | Path, *, explain: bool | str = False, device: str = "auto"
+    volumes: Mapping[str, Volume], model: str | Path, *, explain: Explain = False, device: str = "auto"
 ) -> Job:
     """The job of classifying what is in memory; its value is a `ClassificationResult`.
 
@@ -36,7 +37,7 @@ def classify_volume_job(
         files; they must not change while the job is being prepared (the first polls).
     model : str or path
         A classifier's folder, or the name of one that is shipped.
-    explain : bool or str
+    explain : bool, str or sequence of str
         As for `Classifier.predict`.
     device : str
     """
@@ -53,7 +54,7 @@ def classify_series_job(
     model: str | Path,
     *,
     series_uids: Sequence[str] | None = None,
-    explain: bool | str = False,
+    explain: Explain = False,
     device: str = "auto",
     views: Sequence[str] = (),
 ) -> Job:
@@ -72,7 +73,7 @@ def classify_series_job(
     model : str or path
     series_uids : sequence of str, optional
         Only these series.
-    explain : bool or str
+    explain : bool, str or sequence of str
     device : str
     views : sequence of str
         For models of several views, how series are known to be one, as ``--view`` takes them.
