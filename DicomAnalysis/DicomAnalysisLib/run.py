@@ -23,7 +23,7 @@ from .batch.outcomes import (
     is_damaged_image,
 )
 from .batch.places import lies_in, output_inside
-from .batch.records import Records
+from .batch.records import SeriesRecords
 from .batch.stack import Work, segment_stack
 from .batch.units import Unit, choose_series, units_of, why_unreadable
 from .cohort.ledger import Ledger
@@ -46,9 +46,6 @@ __all__ = [
     "is_damaged_image",
     "segment_source",
 ]
-
-TASK = "segment"
-"""What the ledger calls this batch's work on a series."""
 
 Progress = Callable[[str], None]
 
@@ -122,7 +119,7 @@ def segment_source(
     batch = _Batch(output, output_inside(origin, output), progress or (lambda _line: None), watch)
     batch.work = Work(options, masks_png, batch.tell, batch.share, write_dicom)
     asked = {"options": options, "masks_png": masks_png, "write_dicom": write_dicom}
-    batch.records = Records(ledger, output, TASK, asked, resume)
+    batch.records = SeriesRecords(ledger, output, asked, resume)
     try:
         return batch.run(opened, units_of(opened, series_uid))
     except KeyboardInterrupt:
@@ -134,7 +131,7 @@ class _Batch:
     """One run over the series of a source."""
 
     work: Work
-    records: Records
+    records: SeriesRecords
 
     def __init__(self, output: Path, inside: Path | None, tell: Progress, watch: BatchWatch | None):
         self.output, self.inside, self.tell, self.watch = output, inside, tell, watch

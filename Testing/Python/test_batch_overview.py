@@ -29,6 +29,21 @@ def test_the_ledger_tells_what_is_left(tmp_path):
     assert seen.left(["1.1", "1.2", "1.3", "1.4", "1.5"]) == ["1.4", "1.5"]
 
 
+def test_what_was_classified_into_the_same_folder_is_another_matter(tmp_path):
+    with open_ledger(tmp_path) as ledger:
+        for task, item, state in (
+            ("segment", "1.1", "done"),
+            ("classify", "1.1", "failed"),
+            ("classify", "1.2", "done"),
+        ):
+            ledger.start(item, task, "options", item)
+            ledger.finish(item, task, state, "", {"segments": {"Metal": 1.0}})
+    result_folder(tmp_path, "1.1")
+    seen = look_at(tmp_path)
+    assert (seen.done, seen.failed) == ({"1.1": "Metal"}, {})
+    assert seen.left(["1.1", "1.2"]) == ["1.2"]
+
+
 def test_results_without_a_ledger_count(tmp_path):
     result_folder(tmp_path, "1.9")
     (tmp_path / "other").mkdir()

@@ -264,7 +264,7 @@ class TestFiles:
 
 
 class TestCommand:
-    def test_every_explanation_is_written_and_named(self, source, model, tmp_path):
+    def test_every_explanation_is_written_and_named(self, source, model, tmp_path, capsys):
         line = ["classify", str(source), "--model", str(model), "--output", str(tmp_path), "--device", "cpu"]
         assert main([*line, "--explain-target", "all", "--explain-target", "region:head"]) == 0
         document = json.loads((tmp_path / "1.2.3.4" / "classification.json").read_text("utf-8"))
@@ -277,6 +277,9 @@ class TestCommand:
             assert np.abs(np.subtract(found, AT[channel])).max() <= 6
         assert main([*line, "--explain"]) == 0
         assert [path.name for path in (tmp_path / "1.2.3.4").glob("*.nrrd")] == ["explanation.nrrd"]
+        capsys.readouterr()
+        assert main([*line, "--explain", "grad-cam", "--explain-target", "finding", "--resume", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["series"][0]["kept"], "the same in other words"
 
     def test_what_cannot_be_explained_ends_the_command_before_anything_is_done(self, source, model, tmp_path, capsys):
         output = tmp_path / "out"

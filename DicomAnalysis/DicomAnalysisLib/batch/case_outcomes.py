@@ -31,6 +31,8 @@ class CaseOutcome:
     reason : str
         Why it was skipped or failed.
     seconds : float
+    kept : bool
+        Whether an earlier run, which this one resumed, has done it.
     """
 
     case_id: str
@@ -42,6 +44,7 @@ class CaseOutcome:
     warnings: tuple[str, ...] = ()
     reason: str = ""
     seconds: float = 0.0
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,5 +78,7 @@ def describe_case(outcome: CaseOutcome) -> str:
     """One line for people."""
     if outcome.status != DONE:
         return f"{outcome.status}: {outcome.reason}"
+    if outcome.kept:
+        return f"done earlier: {outcome.result} -> {outcome.folder}"
     warnings = f", {len(outcome.warnings)} warning(s)" if outcome.warnings else ""
     return f"done in {outcome.seconds:.1f} s: {outcome.result}{warnings} -> {outcome.folder}"

@@ -15,18 +15,26 @@ from typing import Protocol
 
 from ..classification.explained import Explain, ExplainRequest
 from ..classification.finding import FoundImage, find_images
-from ..classification.gathering import ImageCase, gather_cases
+from ..classification.gathering import gather_cases
 from ..classification.images import is_other_image, read_image
 from ..classification.prediction import Classifier
 from ..classification.result import ClassificationResult
 from ..classification.views import ViewRule
+from ..cohort.ledger import Ledger
 from ..dicom.series import Problem
 from ..dicom.sources import SeriesSource, open_source
 from ..errors import DicomAnalysisError
-from ..files.classification_folder import LEFT_OUT, TABLE, write_classification, write_left_out, write_table
-from ..files.names import safe_name
+from ..files.classification_folder import (
+    LEFT_OUT,
+    TABLE,
+    remove_classification,
+    write_classification,
+    write_left_out,
+    write_table,
+)
 from ..volume import Volume
 from .case_outcomes import CaseOutcome, ClassificationReport, describe_case
+from .case_records import CaseRecords, CaseWork, works_of
 from .outcomes import DONE, FAILED, RUNNING, SKIPPED, is_damaged_image
 from .places import lies_in, output_inside, refuse_to_write_among
 from .units import ChosenSeries, no_such_series, refused_of, why_unreadable
@@ -57,6 +65,8 @@ def classify_source(
     view_rules: Sequence[ViewRule] = (),
     progress: Callable[[str], None] | None = None,
     watch: Watch | None = None,
+    ledger: Ledger | None = None,
+    resume: bool = False,
 ) -> ClassificationReport:
     """Classify every series of a source and write one folder for each, and two tables.
 
@@ -79,6 +89,11 @@ def classify_source(
         Called with one line of text now and then; the lines carry UIDs, never names.
     watch : Watch, optional
         Told the same in numbers.
+    ledger : Ledger, optional
+        Of the output folder (`cohort.ledger.open_ledger`): keeps what became of each case.
+    resume : bool
+        Leave alone what was classified with the same model, options and version and is there whole: it stands in the
+        report and the tables as before. That the pixels of an image were changed since is not noticed.
 
     Raises
     ------
@@ -89,20 +104,24 @@ def classify_source(
         explanation.
     """
     output = Path(output)
-    ExplainRequest.of(explain, classifier.targets)  # what cannot be explained is refused before anything is read
+    asked = {"model": classifier.depends_on, "explain": ExplainRequest.of(explain, classifier.targets)}
     origin = Path(source) if isinstance(source, (str, Path)) else None
     opened = open_source(source) if origin is not None else source
     sought = _seek(opened, series_uids, output_inside(origin, output))
     rules = view_rules or tuple(ViewRule.from_text(text) for text in classifier.view_rules)
     cases, left_out = gather_cases(sought.images, classifier.view_names, rules)
     left_out += sought.left_out
-    batch = _Batch(output, classifier, explain, progress or (lambda _line: None), watch)
+    records = CaseRecords(ledger, output, asked, resume and bool(classifier.model.sha256))
+    batch = _Batch(classifier, explain, records, progress or (lambda _line: None), watch)
     try:
         for outcome in sought.outcomes:
             batch.note(outcome)
-        batch.run(cases)
+        batch.run(works_of(cases, output, asked))
+    except KeyboardInterrupt:
+        records.tidy_up(blame=False)
+        raise
     finally:
-        table = batch.write_tables(left_out)
+        table = batch.write_tables(output, left_out)
     return ClassificationReport(tuple(batch.outcomes), tuple(left_out), sought.problems, table)
 
 
@@ -155,44 +174,46 @@ class _Batch:
 
     def __init__(
         self,
-        output: Path,
         classifier: Classifier,
         explain: Explain,
+        records: CaseRecords,
         tell: Callable[[str], None],
         watch: Watch | None,
     ):
-        self.output, self.classifier, self.explain = output, classifier, explain
+        self.classifier, self.explain, self.records = classifier, explain, records
         self.tell, self.watch = tell, watch
         self.outcomes: list[CaseOutcome] = []
-        self.results: list[tuple[str, ClassificationResult]] = []
+        self.results: dict[int, tuple[str, ClassificationResult]] = {}
 
-    def run(self, cases: Sequence[ImageCase]) -> None:
+    def run(self, works: Sequence[CaseWork]) -> None:
         """Every case, one after the other."""
-        taken: set[str] = set()
-        for number, case in enumerate(cases):
-            self.tell(f"[{number + 1}/{len(cases)}] {case.case_id or '(no UID)'}")
+        for place, work in enumerate(self.records.begin(works)):
+            case_id = work.case.case_id
+            self.tell(f"[{place + 1}/{len(works)}] {case_id or '(no UID)'}")
+            kept = self.records.kept(work)
+            if kept is not None:
+                outcome, result = kept
+                if result is not None:
+                    self.results[work.number] = (case_id, result)
+                self.note(outcome)
+                continue
 
-            def share(part: float, stage: str, number: int = number, case: ImageCase = case) -> None:
+            def share(part: float, stage: str, place: int = place, case_id: str = case_id) -> None:
                 if self.watch is not None:
-                    self.watch.share((number + part) / len(cases), stage, case.case_id)
+                    self.watch.share((place + part) / len(works), stage, case_id)
 
-            name = safe_name(case.case_id)
-            if name in taken:  # several stacks of one series, or one UID in two studies
-                name = safe_name(f"{case.case_id}/{number}")
-            taken.add(name)
-            outcome = CaseOutcome(case.case_id, RUNNING, case.series_uids)
-            if self.watch is not None:
-                self.watch.outcome(outcome)
-            self.note(self.classify(case, self.output / name, outcome, share))
+            self.note(self.classify(work, share))
 
-    def classify(
-        self, case: ImageCase, folder: Path, outcome: CaseOutcome, share: Callable[[float, str], None]
-    ) -> CaseOutcome:
-        """One case; what goes wrong stands in its outcome."""
+    def classify(self, work: CaseWork, share: Callable[[float, str], None]) -> CaseOutcome:
+        """One case; what goes wrong stands in its outcome, and the ledger knows before and after."""
         started = time.perf_counter()
-        failed = replace(outcome, status=FAILED)
+        running = CaseOutcome(work.case.case_id, RUNNING, work.case.series_uids)
+        failed = replace(running, status=FAILED)
+        self.records.start(work.folder)
+        if self.watch is not None:
+            self.watch.outcome(running)
         try:
-            outcome = self._read_classify_write(case, folder, outcome, share)
+            outcome = self._read_classify_write(work, running, share)
         except DicomAnalysisError as error:
             outcome = replace(failed, reason=str(error))
         except MemoryError:
@@ -201,29 +222,36 @@ class _Batch:
             # The message may quote the header; the traceback goes to the log only when it is asked for.
             logger.debug("unexpected error", exc_info=True)
             outcome = replace(failed, reason=f"an unexpected {type(error).__name__}; please report it")
-        return replace(outcome, seconds=time.perf_counter() - started)
+        outcome = replace(outcome, seconds=time.perf_counter() - started)
+        self.records.finish(work.folder, outcome)
+        return outcome
 
     def _read_classify_write(
-        self, case: ImageCase, folder: Path, outcome: CaseOutcome, share: Callable[[float, str], None]
+        self, work: CaseWork, outcome: CaseOutcome, share: Callable[[float, str], None]
     ) -> CaseOutcome:
+        images = work.case.images
+        for image in images.values():
+            refuse_to_write_among(image.files[0], work.folder)
+        remove_classification(work.folder)  # should this one fail, that of another model is not left in its place
         volumes: dict[str, Volume] = {}
-        for number, (view, image) in enumerate(case.images.items()):
-            share(READ * number / len(case.images), "reading")
-            refuse_to_write_among(image.files[0], folder)
+        for number, (view, image) in enumerate(images.items()):
+            share(READ * number / len(images), "reading")
             volumes[view] = read_image(image.files)
         result = self.classifier.predict(
             volumes, self.explain, lambda part, stage: share(READ + (CLASSIFIED - READ) * part, stage)
         )
         share(CLASSIFIED, "writing")
-        document = write_classification(folder, result, volumes, case.case_id)
-        self.results.append((case.case_id, result))
+        document = write_classification(work.folder, result, volumes, work.case.case_id, work.made_with)
+        # Without the voxels of its explanations, which are as large as the series.
+        result = replace(result, warnings=tuple(document["warnings"]), explanations=())
+        self.results[work.number] = (work.case.case_id, result)
         return replace(
             outcome,
             status=DONE,
-            folder=folder,
+            folder=work.folder,
             result=result.words,
             probabilities=result.probabilities,
-            warnings=tuple(document["warnings"]),
+            warnings=result.warnings,
         )
 
     def note(self, outcome: CaseOutcome) -> None:
@@ -233,11 +261,11 @@ class _Batch:
         if self.watch is not None:
             self.watch.outcome(outcome)
 
-    def write_tables(self, left_out: Iterable[str]) -> Path | None:
-        """The tables over all cases."""
+    def write_tables(self, output: Path, left_out: Iterable[str]) -> Path | None:
+        """The tables over all cases, in their order."""
         failed = [(one.case_id, one.reason) for one in self.outcomes if one.status == FAILED]
-        write_left_out(self.output / LEFT_OUT, [*failed, *(("", line) for line in left_out)])
+        write_left_out(output / LEFT_OUT, [*failed, *(("", line) for line in left_out)])
         if not self.results:
             return None
-        write_table(self.output / TABLE, self.results)
-        return self.output / TABLE
+        write_table(output / TABLE, [self.results[number] for number in sorted(self.results)])
+        return output / TABLE

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 from ..files.atomic import is_temporary
+from ..files.classification_folder import RESULT as CLASSIFICATION
+from ..files.classification_folder import remove_classification
 from ..files.result_folder import RESULT, remove_result
 
 
@@ -34,6 +36,8 @@ def remove_unfinished(output: Path, folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
     if not (folder / RESULT).is_file():
         remove_result(folder)
+    if not (folder / CLASSIFICATION).is_file():
+        remove_classification(folder)
     inside = sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True)
     above = [path for path in (folder, *folder.parents) if output in path.parents]
     for path in (*inside, *above):

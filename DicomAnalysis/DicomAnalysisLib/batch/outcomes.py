@@ -9,6 +9,9 @@ from ..dicom.series import Problem
 
 RUNNING, DONE, SKIPPED, FAILED = "running", "done", "skipped", "failed"
 
+SEGMENT, CLASSIFY = "segment", "classify"
+"""What the ledger calls the work of each command; they may share an output folder."""
+
 
 @dataclass(frozen=True)
 class SeriesOutcome:

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..cohort.ledger import DONE, FAILED, SKIPPED
 from ..cohort.ledger import NAME as LEDGER
 from ..files.result_folder import RESULT
+from .outcomes import SEGMENT
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def _ledger_rows(folder: Path) -> list[tuple[str, str, str, str]]:
         return []
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
-            statement = "SELECT item, state, reason, outcome FROM entries WHERE item NOT LIKE '%/%'"
-            return connection.execute(statement).fetchall()
+            statement = "SELECT item, state, reason, outcome FROM entries WHERE task = ? AND item NOT LIKE '%/%'"
+            return connection.execute(statement, (SEGMENT,)).fetchall()
     except sqlite3.Error:
         return []  # whoever goes on with the batch is told by the ledger itself
 

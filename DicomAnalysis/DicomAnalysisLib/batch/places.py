@@ -35,8 +35,13 @@ def lies_in(path: str | Path, folder: Path | None) -> bool:
     return folder is not None and Path(path).resolve().is_relative_to(folder)
 
 
+def lies_among(path: str | Path, folder: Path) -> bool:
+    """Whether a result folder is also that of an image, or one above it."""
+    return Path(path).resolve().parent.is_relative_to(folder.resolve())
+
+
 def refuse_to_write_among(path: str | Path, folder: Path) -> None:
-    """Raise UsageError where a result folder is also that of an image, or one above it."""
-    if Path(path).resolve().parent.is_relative_to(folder.resolve()):
+    """Raise UsageError where an image `lies_among` the results that are to be written."""
+    if lies_among(path, folder):
         msg = f"the results would be written among the images in {folder}; choose another output folder"
         raise UsageError(msg)

@@ -68,6 +68,8 @@ class Classifier:
     recipe : Recipe
     view_rules : tuple of str
         How series were known to be a view in training, as ``--view`` takes them, where the model says so.
+    depends_on : dict
+        What an answer hangs on beside the images: the model's description and the SHA-256 of its weights.
 
     Raises
     ------
@@ -90,6 +92,7 @@ class Classifier:
         rules = description.input.get("view_rules")
         self.view_rules = tuple(str(one) for one in rules) if isinstance(rules, (list, tuple)) else ()
         self.model = ModelStamp(description.name, description.version, model.sha256, self.recipe.name)
+        self.depends_on = {"description": description.to_dict(), "sha256": model.sha256}
         self._known_range = description.input.get("range") or {}
         self._temperatures = temperatures(description.output)
         self._heads = Heads(self.targets)

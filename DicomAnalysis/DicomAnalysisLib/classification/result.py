@@ -14,6 +14,10 @@ THRESHOLD = 0.5
 """From this probability on, a class of a multi-label target is said to be present."""
 
 
+DIGITS = 9
+"""Significant digits of a probability that is written: a float32 comes back as it was."""
+
+
 @dataclass(frozen=True)
 class ModelStamp:
     """Which model gave an answer.
@@ -237,5 +241,5 @@ def _answer_dict(answer: Answer) -> dict[str, object]:
         "kind": answer.target.kind,
         "result": answer.words,
         "present": list(answer.present),
-        "classes": [{"name": name, "probability": round(probability, 6)} for name, probability in pairs],
+        "classes": [{"name": name, "probability": float(f"{value:.{DIGITS}g}")} for name, value in pairs],
     }

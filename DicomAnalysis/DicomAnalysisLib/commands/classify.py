@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..segmentation.options import DEVICES
 from .arguments import add_source
 from .console import Console, problem_lines, table
+from .segment import ledger_for
 
 if TYPE_CHECKING:
     from ..batch.case_outcomes import ClassificationReport
@@ -55,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "or lateral:primary=90; default: as in training, or what the headers state",
     )
     parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="do only what an earlier run with the same model and options left undone",
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -89,15 +95,21 @@ def _classify(arguments: argparse.Namespace, console: Console) -> tuple[Classifi
     rules = [ViewRule.from_text(text) for text in arguments.view]
     explain = tuple(filter(None, (arguments.explain, *arguments.explain_target)))
     classifier = load_classifier(arguments.model, arguments.device)
-    report = classify_source(
-        arguments.source,
-        arguments.output,
-        classifier,
-        series_uids=arguments.series,
-        explain=explain,
-        view_rules=rules,
-        progress=console.progress,
-    )
+    with ledger_for(arguments.output, required=arguments.resume) as ledger:
+        report = classify_source(
+            arguments.source,
+            arguments.output,
+            classifier,
+            series_uids=arguments.series,
+            explain=explain,
+            view_rules=rules,
+            progress=console.progress,
+            ledger=ledger,
+            resume=arguments.resume,
+        )
+        # A single series that is done is no batch: its result folder alone says all there is to know.
+        if ledger is not None:
+            ledger.is_temporary = report.complete and len(report.outcomes) == 1
     return report, classifier
 
 

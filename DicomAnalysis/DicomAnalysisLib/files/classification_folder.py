@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
-from ..classification.result import ClassificationResult, Explanation
-from ..errors import OutputError, SourceError
+from ..classification.result import DIGITS, ClassificationResult, Explanation
+from ..errors import DicomAnalysisError, OutputError, SourceError
 from ..preprocessing.resampling import to_regular_grid
 from ..volume import Volume
 from .atomic import write_text
@@ -23,11 +23,14 @@ from .spreadsheet import spreadsheet_safe
 
 RESULT, EXPLANATION = "classification.json", "explanation.nrrd"
 TABLE, LEFT_OUT = "classification.csv", "not-classified.csv"
-_DIGITS = 9
 
 
 def write_classification(
-    folder: Path | str, result: ClassificationResult, volumes: Mapping[str, Volume], case_id: str = ""
+    folder: Path | str,
+    result: ClassificationResult,
+    volumes: Mapping[str, Volume],
+    case_id: str = "",
+    made_with: str = "",
 ) -> dict[str, object]:
     """Write the result of one case; what an earlier run left there is replaced.
 
@@ -40,6 +43,8 @@ def write_classification(
         What was classified, by view: explanations go where their slices lie.
     case_id : str
         What the case is called in the tables, where it is not the series.
+    made_with : str
+        A digest of all that the result depends on, by which `kept_classification` knows it again.
 
     Returns
     -------
@@ -62,6 +67,7 @@ def write_classification(
         entry["file"] = name
     document["warnings"] = list(dict.fromkeys(warnings))
     document["version"] = __version__
+    document["made_with"] = made_with
     write_text(folder / RESULT, json_text(document))
     return document
 
@@ -76,10 +82,34 @@ def read_classification(folder: Path | str) -> ClassificationResult:
     """
     folder = Path(folder)
     try:
-        return ClassificationResult.from_dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return ClassificationResult.from_dict(_document(folder))
+    except _NOT_WHOLE as error:
         msg = f"The result in {folder} cannot be read ({type(error).__name__}); classify the series again."
         raise SourceError(msg) from error
+
+
+def kept_classification(folder: Path | str, made_with: str) -> ClassificationResult | None:
+    """What `write_classification` wrote, where it is there whole and was made with the same; else None.
+
+    Explanations have to be there, and are not read.
+    """
+    folder = Path(folder)
+    try:
+        document = _document(folder)
+        there = all((folder / one["file"]).is_file() for one in document["explanations"])
+        if not there or not made_with or document["made_with"] != made_with:
+            return None
+        return ClassificationResult.from_dict(document)
+    except _NOT_WHOLE:
+        return None
+
+
+_NOT_WHOLE = (OSError, ValueError, KeyError, TypeError, DicomAnalysisError)
+"""What is raised by a file that is not there, no JSON, or not what `write_classification` writes."""
+
+
+def _document(folder: Path) -> dict[str, object]:
+    return json.loads((folder / RESULT).read_text(encoding="utf-8"))
 
 
 def remove_classification(folder: Path) -> None:
@@ -135,7 +165,7 @@ def write_table(path: Path | str, results: Sequence[tuple[str, ClassificationRes
         # "test": the model was not trained on it; the truth is for whoever knows it to fill in.
         cells: list[object] = [case_id, result.identity.patient_id, "test"]
         for name in names:
-            cells += ["", f"{result.probabilities[name]:.{_DIGITS}g}"]
+            cells += ["", f"{result.probabilities[name]:.{DIGITS}g}"]
         model = result.model
         words = " ".join(result.warnings)
         rows.append([*cells, result.identity.series_uid, result.words, model.name, model.version, model.sha256, words])

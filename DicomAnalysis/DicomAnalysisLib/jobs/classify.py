@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..batch.records import tidy_up
 from ..classification.result import ClassificationResult, Explanation
 from ..errors import SourceError
 from ..volume import Volume
@@ -57,12 +58,13 @@ def classify_series_job(
     explain: Explain = False,
     device: str = "auto",
     views: Sequence[str] = (),
+    resume: bool = False,
 ) -> Job:
     """The job of classifying series into result folders, as the command ``classify`` does.
 
     Its value is a dict: ``output``, ``complete`` (whether something was done and nothing failed), ``counts`` by
     status, ``table`` (of all results), ``left_out`` (images that no view of the model fits), ``problems``.
-    What becomes of each case is told by `SeriesUpdate` while it runs.
+    What becomes of each case is told by `SeriesUpdate` while it runs, and kept in the ledger of the output folder.
 
     Parameters
     ----------
@@ -77,20 +79,25 @@ def classify_series_job(
     device : str
     views : sequence of str
         For models of several views, how series are known to be one, as ``--view`` takes them.
+    resume : bool
+        Leave alone what was done with the same model and options (see `batch.classification.classify_source`).
     """
+    output = Path(output).absolute()
     files = None if isinstance(source, (str, Path)) else [str(Path(path).absolute()) for path in source]
     return Job(
         SERIES_TASK,
         {
             "source": str(Path(source).absolute()) if files is None else None,
             "files": files,
-            "output": Path(output).absolute(),
+            "output": output,
             "model": str(model),
             "series_uids": None if series_uids is None else list(series_uids),
             "explain": explain,
             "device": device,
             "view_rules": list(views),
+            "resume": resume,
         },
+        clean=lambda cancelled: tidy_up(output, blame=not cancelled),
     )
 
 
@@ -129,18 +136,22 @@ def _run_series(arguments: Mapping[str, object], classifier: object, report: Rep
     from ..batch.classification import classify_source
     from ..batch.units import FileList
     from ..classification.views import ViewRule
+    from ..cohort.ledger import open_ledger
 
     report.progress(0.0, "reading headers")
     files = arguments.get("files")
-    done = classify_source(
-        arguments["source"] if files is None else FileList(files),
-        arguments["output"],
-        classifier,
-        series_uids=arguments.get("series_uids"),
-        explain=arguments["explain"],
-        view_rules=[ViewRule.from_text(text) for text in arguments.get("view_rules", ())],
-        watch=_Watch(report),
-    )
+    with open_ledger(arguments["output"]) as ledger:
+        done = classify_source(
+            arguments["source"] if files is None else FileList(files),
+            arguments["output"],
+            classifier,
+            series_uids=arguments.get("series_uids"),
+            explain=arguments["explain"],
+            view_rules=[ViewRule.from_text(text) for text in arguments.get("view_rules", ())],
+            watch=_Watch(report),
+            ledger=ledger,
+            resume=bool(arguments.get("resume")),
+        )
     report.progress(1.0, "done")
     statuses = [outcome.status for outcome in done.outcomes]
     return {
@@ -172,6 +183,7 @@ class _Watch:
                 reason=outcome.reason,
                 warnings=outcome.warnings,
                 seconds=outcome.seconds,
+                kept=outcome.kept,
             )
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from ..batch.records import tidy_up
 from ..run import BatchWatch, SeriesOutcome, segment_source
 from ..segmentation.options import SegmentationOptions
 from .events import Reporter, SeriesUpdate
@@ -89,23 +90,6 @@ def run(arguments: Mapping[str, object], report: Reporter) -> Mapping[str, objec
         "counts": {status: statuses.count(status) for status in dict.fromkeys(statuses)},
         "problems": [asdict(problem) for problem in done.problems],
     }
-
-
-def tidy_up(output: Path, *, blame: bool) -> None:
-    """Remove what an ended run left half-written in its output folder, and free its ledger for the next one.
-
-    Parameters
-    ----------
-    output : Path
-    blame : bool
-        Whether the run ended by itself (see `Ledger.release`).
-    """
-    from ..batch.records import Records
-    from ..cohort.ledger import NAME, open_ledger
-
-    if (output / NAME).is_file():
-        with open_ledger(output, patience=1.0) as ledger:  # a child that was just ended may still be letting go
-            Records(ledger, output, "", {}, resume=True).tidy_up(blame=blame)
 
 
 class _Watch(BatchWatch):
