@@ -21,6 +21,9 @@ EXPLANATION_ROLE = "DicomAnalysis.explanationOf"
 MODEL = "DicomAnalysis.Classifier"
 """Attribute of tables and overlays: which model they are of."""
 
+EXPLAINED = "DicomAnalysis.Explained"
+"""Attribute of overlays: the target and class that they explain."""
+
 COLOURS = "DicomAnalysis explanation"
 FAINTEST = 0.1
 """Values below this are not drawn."""
@@ -49,7 +52,7 @@ class ClassificationNodes(NamedTuple):
     table_node : vtkMRMLTableNode or None
         One row for every series that this model classified.
     overlay_nodes : tuple of vtkMRMLScalarVolumeNode
-        One for every view that was explained.
+        For every class that was explained, one for every view.
     result : ClassificationResult or None
         None for what was found in the scene.
     """
@@ -92,14 +95,14 @@ def classification_to_nodes(
 def find_classification(
     scene: slicer.vtkMRMLScene, volume_node: slicer.vtkMRMLScalarVolumeNode | None, model: ModelStamp | None = None
 ) -> ClassificationNodes:
-    """The table of a model (without one the newest), and the overlay of a volume."""
+    """The table of a model (without one the newest), and the overlays of a volume, the oldest first."""
     tables = [
         node
         for node in _nodes(scene, "vtkMRMLTableNode")
         if node.GetAttribute(MODEL) and (model is None or node.GetAttribute(MODEL) == _mark(model))
     ]
-    overlay = None if volume_node is None else _find_overlay(scene, volume_node)
-    return ClassificationNodes(tables[-1] if tables else None, () if overlay is None else (overlay,))
+    overlays = () if volume_node is None else tuple(_overlays_of(scene, volume_node))
+    return ClassificationNodes(tables[-1] if tables else None, overlays)
 
 
 def classification_table(
@@ -142,7 +145,7 @@ def explanation_to_node(
 ) -> slicer.vtkMRMLScalarVolumeNode:
     """Where the classifier looked, as a volume in the place of the one that was classified.
 
-    An earlier overlay of the same volume is written over: there is one at a time.
+    An earlier overlay of the same volume, target and class is written over, also one of another model.
 
     Returns
     -------
@@ -155,9 +158,11 @@ def explanation_to_node(
         If the volume was changed since it was classified.
     """
     planes = _require_fit(explanation, volume_node)
-    node = _find_overlay(scene, volume_node)
-    if node is None:
-        name = scene.GenerateUniqueName(f"{volume_node.GetName()} explanation")
+    earlier = [one for one in _overlays_of(scene, volume_node) if one.GetAttribute(EXPLAINED) == explanation.name]
+    if earlier:
+        node = earlier[-1]
+    else:
+        name = scene.GenerateUniqueName(f"{volume_node.GetName()} explanation {explanation.name}")
         node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     image = vtk.vtkImageData()
     allocate(image, planes.shape, np.dtype(np.float32))[:] = planes
@@ -165,6 +170,7 @@ def explanation_to_node(
     node.SetAndObserveImageData(image)
     node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     node.SetAttribute(MODEL, _mark(model))
+    node.SetAttribute(EXPLAINED, explanation.name)
     node.SetDescription(
         f"What speaks for {explanation.class_name} ({explanation.target}), by {explanation.method}; model {model}."
     )
@@ -192,12 +198,11 @@ def _require_fit(explanation: Explanation, volume_node: slicer.vtkMRMLScalarVolu
     return grid.to_planes(explanation.values)
 
 
-def _find_overlay(
+def _overlays_of(
     scene: slicer.vtkMRMLScene, volume_node: slicer.vtkMRMLScalarVolumeNode
-) -> slicer.vtkMRMLScalarVolumeNode | None:
+) -> list[slicer.vtkMRMLScalarVolumeNode]:
     nodes = _nodes(scene, "vtkMRMLScalarVolumeNode")
-    made = [node for node in nodes if node.GetNodeReferenceID(EXPLANATION_ROLE) == volume_node.GetID()]
-    return made[-1] if made else None
+    return [node for node in nodes if node.GetNodeReferenceID(EXPLANATION_ROLE) == volume_node.GetID()]
 
 
 def _nodes(scene: slicer.vtkMRMLScene, class_name: str) -> Iterable[slicer.vtkMRMLNode]:

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 import slicer
 import vtk
 
+from .classification import MODEL
 from .hierarchy import item_of
 from .results import NodeResults
 from .segmentations import LABELMAP
 
-_ATTRIBUTES = ("DicomAnalysis.ThresholdHU", "DicomAnalysis.Method")
+_ATTRIBUTES = ("DicomAnalysis.ThresholdHU", "DicomAnalysis.Method", MODEL)
 
 
 class UndoPoint:
