@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import slicer
@@ -13,6 +12,7 @@ from .classify_batch import ClassifyBatch
 from .classify_texts import answer_text, model_text
 from .folders import choose_folder
 from .log import called_in_log
+from .overlays import OverlayList, explanations_wanted
 from .pages import PagePanel, Shared
 from .views import ResultLayout, hide_overlay, show_in_table_view, show_overlay
 from .widgets import fill_texts, say
@@ -40,6 +40,7 @@ class ClassifyPanel(PagePanel):
         self._texts: dict[str, str] = {}
         self.batch = ClassifyBatch(ui, shared, self._has_packages, self.update)
         self._drawn: tuple | None = None
+        self._overlays = OverlayList(ui.classifyOverlaySelector, self.show_overlay)
         self._items: list[Any] = []  # Qt's own, but older PythonQt deletes what Python forgets
         ui.classifyButton.connect("clicked(bool)", self.run)
         ui.classifyShippedSelector.connect("currentIndexChanged(int)", self.choose)
@@ -61,7 +62,7 @@ class ClassifyPanel(PagePanel):
 
     def run(self) -> None:
         """Button *Classify*."""
-        node, model, explain = self.volume_node, self.model, self.parameters.classifyExplain
+        node, model, explain = self.volume_node, self.model, explanations_wanted(self.parameters)
         if not self._has_packages():
             return
         self._say("", node)
@@ -75,15 +76,16 @@ class ClassifyPanel(PagePanel):
     def show(self, volume_node: Any, made: Any) -> None:
         """Show the result of a volume (`ClassificationNodes`)."""
         self._say(answer_text(made.result), volume_node)
+        self._overlays.fill(self.logic.classification(volume_node).overlay_nodes, next(iter(made.overlay_nodes), None))
         self.ui.classifyOverlayButton.checked = bool(made.overlay_nodes)
         self.show_overlay()
 
     def show_overlay(self) -> None:
         """Button *Overlay*: where the model looked, over the volume, while it is down."""
         node = self.volume_node
-        overlays = self.logic.classification(node).overlay_nodes
-        if self.ui.classifyOverlayButton.checked and overlays:
-            show_overlay(node, overlays[-1])
+        overlay = self._overlays.fill(self.logic.classification(node).overlay_nodes)
+        if self.ui.classifyOverlayButton.checked and overlay is not None:
+            show_overlay(node, overlay)
         else:
             hide_overlay()
         self.update()
@@ -158,7 +160,7 @@ class ClassifyPanel(PagePanel):
             _("Show where the model looked; click again to hide it."),
             "" if found.overlay_nodes else no_overlay,
         )
-        self._follow(node, found.overlay_nodes)
+        self._follow(node, self._overlays.fill(found.overlay_nodes))
         enable(
             ui.classifyTableButton,
             _("Show all probabilities in a table view; click again for the earlier layout."),
@@ -198,15 +200,15 @@ class ClassifyPanel(PagePanel):
                 self._known = (about, None, str(error))
         return self._known[1], self._known[2]
 
-    def _follow(self, volume_node: Any, overlay_nodes: Sequence[Any]) -> None:
+    def _follow(self, volume_node: Any, overlay_node: Any) -> None:
         """Another volume was chosen, or the overlay is gone: an overlay that is shown must not be another's."""
         button, volume_id = self.ui.classifyOverlayButton, volume_node.GetID() if volume_node is not None else ""
         other, self._shown_id = volume_id != self._shown_id, volume_id
-        if button.checked and not overlay_nodes:
+        if button.checked and overlay_node is None:
             button.checked = False
             hide_overlay()
         elif button.checked and other:
-            show_overlay(volume_node, overlay_nodes[-1])
+            show_overlay(volume_node, overlay_node)
 
     def _draw_rows(self, table_node: Any) -> None:
         """The newest table's series and results, the last one on top."""

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from .buttons import enable
 from .folders import choose_folder, is_folder, open_outside, why_no_output
+from .overlays import explanations_wanted
 from .pages import Shared
 from .widgets import say
 
@@ -49,7 +50,7 @@ class ClassifyBatch:
     def run(self) -> None:
         """Button *Classify checked series*."""
         checked, folder, parameters = tuple(self.shared.checked()), self.output, self.parameters
-        model, explain = parameters.classifyModel.strip(), parameters.classifyExplain
+        model, explain = parameters.classifyModel.strip(), explanations_wanted(parameters)
         if not self._has_packages():
             return
         self._count, self._cases, self._folders = len(checked), {}, []

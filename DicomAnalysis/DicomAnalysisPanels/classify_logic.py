@@ -17,15 +17,17 @@ class ClassificationLogic:
             For a model that looks at several views: the volume of each, by the view's name; missing ones left out.
         model : str or path, optional
             The folder of a model, or the name of one that is shipped; by default the only one that is shipped.
-        explain : bool or str
-            Also make an overlay of where the model looked: True or ``"grad-cam"``, or ``"occlusion"``.
+        explain : bool, str or sequence of str
+            Also make an overlay of where the model looked: True or ``"grad-cam"``, or ``"occlusion"``, of the model's
+            first target. ``"all"`` is every target, a target's name the class that is told of it, ``"TARGET:CLASS"``
+            any class; several of these in a list, with the method or without.
         device : str
             ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
 
         Returns
         -------
         DicomAnalysisLib.mrml.ClassificationNodes
-            ``table_node``, ``overlay_nodes`` (one for each view, where they were asked for) and ``result``:
+            ``table_node``, ``overlay_nodes`` (for each class that was asked for one for each view) and ``result``:
             ``result.words`` ("normal 3.7 %, abnormal 96.3 %"), ``result.probabilities``, ``result.warnings``.
 
         Raises
@@ -99,6 +101,7 @@ class ClassificationLogic:
         explain=False,
         device="auto",
         views=(),
+        resume=False,
         database=None,
         onProgress=None,
         onSeries=None,
@@ -119,6 +122,8 @@ class ClassificationLogic:
         views : sequence of str
             For models of several views, how a series is known to be one, ``"LCC:laterality=L,position=CC"`` each; by
             default as the model says, or by what the headers state.
+        resume : bool
+            Leave alone what an earlier run with the same model and options has done in the folder.
         database : ctkDICOMDatabase, optional
             Slicer's own by default.
         onProgress, onDone : callable, optional
@@ -143,6 +148,7 @@ class ClassificationLogic:
             explain=explain,
             device=device,
             views=views,
+            resume=resume,
         )
         return BackgroundJob(job, on_progress=onProgress, on_series=onSeries, on_done=onDone)
 
@@ -170,7 +176,7 @@ class ClassificationLogic:
         return classification_table(self.scene, rows)
 
     def classification(self, volumeNode):
-        """What `classify` left in the scene: `ClassificationNodes` with the newest table and the volume's overlay."""
+        """What `classify` left in the scene: `ClassificationNodes` with the newest table and the volume's overlays."""
         from DicomAnalysisLib.mrml import find_classification
 
         return find_classification(self.scene, volumeNode)

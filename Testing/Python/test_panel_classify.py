@@ -24,7 +24,17 @@ from DicomAnalysisLib.mrml import node_to_volume, volume_to_node
 from DicomAnalysisLib.mrml.arrays import image_array
 from DicomAnalysisLib.phantom import write_dicom_series
 from panel_cases import ScriptedJob, finish, nodes, open_panel, run_application, until
-from small_classifiers import REGION, volume_recipe, write_classifier
+from small_classifiers import (
+    BRIGHT,
+    BRIGHT_HU,
+    FINDING,
+    GREY,
+    GREY_HU,
+    REGION,
+    SIGNS,
+    volume_recipe,
+    write_classifier,
+)
 
 slicer_app = pytest.fixture(run_application)
 opened = pytest.fixture(open_panel)
@@ -175,6 +185,104 @@ class TestOverlay:
         page.parameters.classifyVolume = other
         assert page.ui.classifyOverlayButton.checked
         assert layers[-1] is overlay
+
+
+@pytest.fixture(scope="module")
+def levels(tmp_path_factory):
+    """Three targets, each of which looks at something else."""
+    folder = tmp_path_factory.mktemp("models") / "levels"
+    outputs = {0: (BRIGHT, 1), 2: (GREY, 1), 4: (BRIGHT, -1), 5: (BRIGHT, 1)}
+    write_classifier(folder, (FINDING, REGION, SIGNS), recipe=volume_recipe((18, 48, 48)), looks_for_levels=outputs)
+    return folder
+
+
+def with_lesions(*lesions):
+    """Soft tissue with (place, value) lesions."""
+    volume = make_volume(lesion=None)
+    voxels = volume.voxels.copy()
+    for (k, j, i), value in lesions:
+        voxels[k - 2 : k + 3, j - 2 : j + 3, i - 2 : i + 3] = value
+    return volume.with_voxels(voxels)
+
+
+def shown_overlay(page):
+    """What is in front in the slice views."""
+    return page.scene.GetNodeByID(page.composite.GetForegroundVolumeID() or "")
+
+
+AT = {"finding: abnormal": (5, 20, 18), "region: chest": (12, 48, 38), "signs: effusion": (5, 20, 18)}
+
+
+class TestSeveralTargets:
+    @pytest.fixture
+    def lesions(self, page, levels):
+        volume = with_lesions(((5, 20, 18), BRIGHT_HU), ((12, 48, 38), GREY_HU))
+        page.lesions = volume_to_node(page.scene, volume, "Lesions")
+        page.composite = page.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+        page.parameters.classifyVolume = page.lesions
+        page.parameters.classifyModel = str(levels)
+        return page
+
+    def test_every_target_has_an_overlay_that_can_be_chosen(self, lesions):
+        page = lesions
+        before = page.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
+        assert page.ui.classifyOverlaySelector.qobject.isHidden()
+        page.ui.classifyButton.click()
+        finish(page, 120.0)
+        overlays = page.logic.classification(page.lesions).overlay_nodes
+        selector = page.ui.classifyOverlaySelector
+        assert not selector.qobject.isHidden()
+        assert [selector.qobject.itemText(n) for n in range(selector.qobject.count())] == list(AT)
+        assert [node.GetName() for node in overlays] == [f"Lesions explanation {name}" for name in AT]
+        for node, (name, place) in zip(overlays, AT.items(), strict=True):
+            peak = np.unravel_index(image_array(node.GetImageData()).argmax(), (18, 72, 60))
+            assert np.abs(np.subtract(peak, place)).max() <= 6, name
+            assert (
+                f"What speaks for {name.split(': ')[1]} ({name.split(': ')[0]}), by grad-cam" in node.GetDescription()
+            )
+        assert shown_overlay(page) is overlays[0], "the first target's"
+        selector.currentIndex = 1
+        assert shown_overlay(page) is overlays[1]
+        page.ui.classifyOverlayButton.click()
+        assert shown_overlay(page) is None
+        selector.currentIndex = 2
+        assert shown_overlay(page) is None, "chosen, and shown by the button"
+        page.ui.classifyOverlayButton.click()
+        assert shown_overlay(page) is overlays[2]
+        page.ui.classifyUndoButton.click()
+        assert page.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == before
+        assert selector.qobject.isHidden()
+        assert not page.ui.classifyOverlayButton.checked
+
+    def test_the_console_chooses_target_and_class(self, lesions, levels):
+        page = lesions
+        made = page.logic.classify(page.lesions, levels, explain=["signs:effusion", "region:chest"])
+        assert [node.GetName() for node in made.overlay_nodes] == [
+            "Lesions explanation signs: effusion",
+            "Lesions explanation region: chest",
+        ]
+        first = image_array(made.overlay_nodes[1].GetImageData()).copy()
+        description = made.overlay_nodes[1].GetDescription()
+        again = page.logic.classify(page.lesions, levels, explain="region:chest")
+        assert again.overlay_nodes == made.overlay_nodes[1:], "written over, and no other"
+        assert len(page.logic.classification(page.lesions).overlay_nodes) == 2
+        page.logic.undo()
+        assert np.array_equal(image_array(made.overlay_nodes[1].GetImageData()), first)
+        assert made.overlay_nodes[1].GetDescription() == description
+        assert len(page.logic.classification(page.lesions).overlay_nodes) == 2
+        with pytest.raises(UsageError, match="no class 'signs:hair'"):
+            page.logic.classify(page.lesions, levels, explain="signs:hair")
+
+    def test_undo_gives_the_overlay_its_model_back(self, lesions, levels, tmp_path):
+        page = lesions
+        [overlay] = page.logic.classify(page.lesions, levels, explain=True).overlay_nodes
+        mark = overlay.GetAttribute("DicomAnalysis.Classifier")
+        write_classifier(tmp_path / "other", recipe=volume_recipe((12, 32, 32)), looks_for_bright=True, name="other")
+        [same] = page.logic.classify(page.lesions, tmp_path / "other", explain=True).overlay_nodes
+        assert same is overlay
+        assert overlay.GetAttribute("DicomAnalysis.Classifier").startswith("other|")
+        page.logic.undo()
+        assert overlay.GetAttribute("DicomAnalysis.Classifier") == mark
 
 
 class TestLogic:
