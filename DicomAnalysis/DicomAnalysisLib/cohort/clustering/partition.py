@@ -134,11 +134,9 @@ def _keep_compiled(*modules: ModuleType) -> None:
 
     It goes where numba puts what other packages keep: beside the module, or in the user's cache folder.
     """
-    from numba.core.dispatcher import Dispatcher
-
     for module in modules:
         for function in vars(module).values():
-            if isinstance(function, Dispatcher) and not function.signatures:
+            if hasattr(function, "enable_caching") and not function.signatures:  # numba's, not compiled yet
                 with suppress(RuntimeError):  # there is no place where it may write
                     function.enable_caching()
 
