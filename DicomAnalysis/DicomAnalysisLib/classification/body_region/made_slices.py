@@ -64,19 +64,55 @@ def made_slices(region: str, count: int, rng: np.random.Generator) -> np.ndarray
 
 
 def _limb(canvas: Canvas) -> None:
+    """One or two arms or legs, as often at a joint as not, seldom in the middle, sometimes cut off by the field."""
     rng = canvas.rng
-    radius = rng.uniform(30, 95)
-    apart = radius * rng.uniform(1.05, 1.6) if rng.random() < 0.6 else rng.uniform(100, 190)
-    sides = (-1, 1) if rng.random() < 0.6 else (0,)
-    bones = 1 if rng.random() < 0.6 else 2
-    fat, bone = rng.uniform(0.06, 0.3), rng.uniform(0.13, 0.24) * min(1.0, 60 / radius)
-    for side in sides:
-        middle = rng.normal(0, 6), side * apart
-        canvas.ellipse(*middle, radius, radius * rng.uniform(0.85, 1.15), FAT_HU)
-        canvas.ellipse(*middle, radius * (1 - fat), radius * (1 - fat), MUSCLE_HU + rng.normal(0, 10))
+    radius = rng.uniform(28, 60) if rng.random() < 0.6 else rng.uniform(50, 95)
+    if rng.random() < 0.5:
+        middles = [tuple(rng.normal(0, 25, 2))]
+    else:
+        apart = radius * rng.uniform(1.05, 1.6) if rng.random() < 0.6 else rng.uniform(100, 190)
+        middles = [(rng.normal(0, 6), side * apart) for side in (-1, 1)]
+    bones, joint = 1 + (rng.random() < 0.45), rng.random() < 0.35
+    fat, turn = rng.uniform(0.05, 0.3), rng.uniform(0, np.pi)
+    for middle in middles:
+        _flesh(canvas, middle, radius, fat)
+        place = np.array(middle) + rng.normal(0, 0.15, 2) * radius
+        along = np.array((np.sin(turn), np.cos(turn)))
         for n in range(bones):
-            offset = rng.normal(0, 0.1, 2) * radius + (0, (n - (bones - 1) / 2) * 0.6 * radius)
-            canvas.long_bone(middle[0] + offset[0], middle[1] + offset[1], max(bone * radius * (1 - 0.3 * n), 5))
+            y, x = place + along * ((n - (bones - 1) / 2) * radius * (0.45 if joint else 0.6))
+            if joint:
+                _joint(canvas, y, x, radius * rng.uniform(0.25, 0.5))
+            else:
+                canvas.long_bone(y, x, max(min(radius, 60) * rng.uniform(0.13, 0.27) * (1 - 0.3 * n), 5))
+    if rng.random() < 0.25:
+        y, x = middles[0]
+        inside = canvas.x - x if rng.random() < 0.7 else canvas.y - y
+        canvas.hu[inside * rng.choice((-1, 1)) > radius * rng.uniform(0.1, 0.9)] = AIR_HU
+
+
+def _flesh(canvas: Canvas, middle: tuple[float, float], radius: float, fat: float) -> None:
+    """Two or three muscles side by side in one coat of fat."""
+    rng = canvas.rng
+    muscles = []
+    for _ in range(rng.integers(2, 4)):
+        y, x = np.array(middle) + rng.normal(0, 0.2, 2) * radius
+        muscles.append((y, x, *(radius * rng.uniform(0.7, 0.95, 2)), rng.uniform(0, np.pi)))
+    for y, x, half_y, half_x, turn in muscles:
+        canvas.ellipse(y, x, half_y, half_x, FAT_HU, turn)
+    for y, x, half_y, half_x, turn in muscles:
+        less = fat * radius
+        canvas.ellipse(y, x, max(half_y - less, 8), max(half_x - less, 8), MUSCLE_HU + rng.normal(0, 12), turn)
+
+
+def _joint(canvas: Canvas, y: float, x: float, radius: float) -> None:
+    """The broad end of a bone: spongy, with a thin rim, of no simple outline."""
+    rng = canvas.rng
+    turn, flat = rng.uniform(0, np.pi), rng.uniform(0.5, 1.0)
+    canvas.ellipse(y, x, radius * flat, radius, rng.uniform(500, 900), turn)
+    canvas.ellipse(y, x, max(radius * flat - 4, 3), max(radius - 4, 3), rng.uniform(200, 450), turn)
+    for _ in range(rng.integers(0, 3)):
+        dy, dx = rng.normal(0, radius * 0.7, 2)
+        canvas.ellipse(y + dy, x + dx, *rng.uniform(0.2, 0.5, 2) * radius, rng.uniform(300, 800), rng.uniform(0, np.pi))
 
 
 def _neck(canvas: Canvas) -> None:

@@ -19,7 +19,7 @@ from .network import MODEL
 if TYPE_CHECKING:
     from torch.nn import Module
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 MADE_REGIONS = ("neck", "pelvis", "limb")
 MADE_PATIENTS, MADE_SLICES = 4, 60
 """Made slices count as this many patients of this many slices each, in each of these regions."""
@@ -68,8 +68,8 @@ class RegionPool:
 class RegionFit:
     """How long and how fast to learn."""
 
-    steps: int = 220
-    batch: int = 32
+    steps: int = 300
+    batch: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     label_smoothing: float = 0.05
@@ -94,7 +94,7 @@ def describe(temperature: float = 1.0) -> ModelDescription:
     return ModelDescription(MODEL, VERSION, MODEL, architecture, seen, output)
 
 
-def make_pool(examples: RegionExamples, count: int = 5000, seed: int = 0, batch: int = 100) -> RegionPool:
+def make_pool(examples: RegionExamples, count: int = 8000, seed: int = 0, batch: int = 100) -> RegionPool:
     """Augment real and made slices: regions alike, in a region patients alike, in a patient slices alike.
 
     Parameters
