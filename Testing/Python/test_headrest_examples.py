@@ -19,6 +19,7 @@ from DicomAnalysisLib.segmentation.network.grid import (
     network_grid,
     network_input,
 )
+from DicomAnalysisLib.segmentation.training import examples as collecting
 from DicomAnalysisLib.segmentation.training.composites import AIR_HU, Part, compose, fit, push, take_apart
 from DicomAnalysisLib.segmentation.training.example import headrest_example, store
 from DicomAnalysisLib.segmentation.training.examples import collect_examples
@@ -128,6 +129,24 @@ def test_uncertain_slices_are_neighbours_only(head, labels):
     example = headrest_example(head.volume, labels.patient, labels.support, uncertain=(2, 3))
     assert set(example.usable) == set(range(SHAPE[0])) - {2, 3}
     assert example.hu.shape[0] == SHAPE[0]
+
+
+def test_a_series_with_uncertain_slices_alone_is_left_out(head, labels, tmp_path, monkeypatch):
+    write_dicom_series(head.volume, tmp_path / "sure")
+    doubtful = phantom(2, "B").volume
+    write_dicom_series(doubtful, tmp_path / "doubtful")
+    uid = doubtful.identity.series_uid
+
+    def found(volume):
+        unsure = volume.identity.series_uid == uid
+        return replace(labels, uncertain=tuple(range(SHAPE[0])) if unsure else ())
+
+    monkeypatch.setattr(collecting, "classical_labels", found)
+    collected = collect_examples(tmp_path)
+    assert collected.patients == (head.volume.identity.patient_id,), "nothing can be learned from the other patient"
+    [left] = collected.left_out
+    assert (left.series_uid, left.slices) == (uid, ())
+    assert "touch" in left.reason
 
 
 def test_examples_on_disk_are_those_in_memory(examples, tmp_path):

@@ -119,6 +119,8 @@ def _example(
     example = headrest_example(volume, found.patient, found.support, found.uncertain)
     if found.uncertain:
         reason = "patient and support touch, and the classical method cannot tell them apart"
+        if not len(example.usable):
+            return None, [LeftOut(uid, (), reason)]
         return example, [LeftOut(uid, found.uncertain, reason)]
     return example, ()
 
