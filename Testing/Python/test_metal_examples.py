@@ -48,6 +48,19 @@ def test_a_cohort_without_metal_teaches_by_made_implants():
     assert all(labels.shape == (64, 64) and labels.dtype == np.uint8 for _, labels in found)
 
 
+@pytest.mark.parametrize("marked", [False, True], ids=["free", "marked"])
+def test_slices_of_air_are_no_obstacle(with_metal, marked):
+    """Above the head, where a table may show its metal."""
+    volume = with_metal.volume
+    voxels = volume.voxels.copy()
+    voxels[:2] = -1000
+    own = np.zeros(volume.shape, bool)
+    own[:2, 60:64, 70:75] = marked
+    example = metal_example(volume.with_voxels(voxels), own)
+    samples = metal_samples([replace(example, usable=example.usable[:2])], size=(64, 64), per_epoch=16, pool=16)
+    assert samples.sample(0, 0)[0].shape == (3, 64, 64)
+
+
 def test_samples_repeat_for_a_resumed_run(with_metal, tmp_path):
     example = metal_example(with_metal.volume)
     chosen = replace(example, usable=example.usable[:4])

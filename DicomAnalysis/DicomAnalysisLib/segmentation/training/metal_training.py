@@ -254,7 +254,7 @@ def _given(stage: _Stage, donor: MetalCase, as_it_is: bool, rng: np.random.Gener
     """A case's own metal, as it is or moved, turned and scaled."""
     metal = donor.metal.astype(np.float32)
     if not (as_it_is and donor is stage.case):
-        inside = np.argwhere(ndi.binary_erosion(stage.hu > -300, iterations=6))
+        inside = _inside(stage.hu)
         place = inside[rng.integers(len(inside))]
         turn, scale = rng.uniform(0, 2 * np.pi), np.exp(rng.uniform(-0.4, 0.4))
         matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) / scale
@@ -268,7 +268,7 @@ def _given(stage: _Stage, donor: MetalCase, as_it_is: bool, rng: np.random.Gener
 def _with_bright_tissue(stage: _Stage, rng: np.random.Generator) -> np.ndarray:
     """Enamel, calcification and contrast medium, up to beyond the end of a 12-bit scale."""
     hu = stage.hu.astype(np.float32)
-    inside = np.argwhere(ndi.binary_erosion(stage.hu > -300, iterations=6))
+    inside = _inside(stage.hu)
     rows, columns = np.mgrid[: hu.shape[0], : hu.shape[1]].astype(np.float32)
     place = inside[rng.integers(len(inside))].astype(float)
     for _ in range(int(rng.integers(1, 7))):
@@ -284,6 +284,12 @@ def _with_bright_tissue(stage: _Stage, rng: np.random.Generator) -> np.ndarray:
         hu += share * np.maximum(rng.uniform(1400, 3450) - hu, 0)
         place += rng.normal(0, 9, 2) / stage.case.spacing
     return np.rint(hu).astype(np.int16)
+
+
+def _inside(hu: np.ndarray) -> np.ndarray:
+    """Places inside the tissue of a slice; its middle where there is none, as above the head."""
+    places = np.argwhere(ndi.binary_erosion(hu > -300, iterations=6))
+    return places if len(places) else np.array([[size // 2 for size in hu.shape]])
 
 
 def _window(marked: np.ndarray, rng: np.random.Generator) -> tuple[slice, slice]:
