@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from contact_cases import KnownSeries, cases
 from DicomAnalysisLib.errors import UsageError
-from DicomAnalysisLib.files.nrrd import write_segmentation
+from DicomAnalysisLib.files.nrrd import write_segmentation, write_volume
 from DicomAnalysisLib.phantom import make_head_phantom, write_dicom_series
+from DicomAnalysisLib.run import segment_source
 from DicomAnalysisLib.segmentation import SegmentationOptions, segment
 from DicomAnalysisLib.segmentation.network.grid import (
     BACKGROUND,
@@ -27,6 +28,7 @@ from DicomAnalysisLib.segmentation.training.headrest_samples import HeadrestSamp
 from DicomAnalysisLib.segmentation.training.labels import classical_labels, labels_with
 from DicomAnalysisLib.segmentation.training.made_supports import make_support
 from DicomAnalysisLib.segmentation.training.scenes import Scene, make_scene
+from DicomAnalysisLib.segments import HEADREST
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,6 +116,51 @@ def test_a_segmentation_of_another_place_is_left_out_with_a_reason(head, tmp_pat
     write_own(own / f"{head.volume.identity.series_uid}.seg.nrrd", elsewhere)
     with pytest.raises(UsageError, match="lies outside the series"):
         collect_examples(series, labels="own", segmentations=own)
+
+
+def test_a_segmentation_of_which_most_lies_elsewhere_is_left_out_with_a_reason(head, tmp_path):
+    series, own = tmp_path / "dicom", tmp_path / "own"
+    write_dicom_series(head.volume, series)
+    geometry = head.volume.geometry
+    moved = replace(geometry, positions=geometry.positions + np.array([0, 0, 0.7 * SHAPE[0] * SPACING[0]]))
+    write_own(own / f"{head.volume.identity.series_uid}.seg.nrrd", replace(head.volume, geometry=moved))
+    with pytest.raises(UsageError, match="lies outside the series"):
+        collect_examples(series, labels="own", segmentations=own)
+
+
+@pytest.mark.parametrize("labels", ["own", "both"])
+@pytest.mark.parametrize("ending", ["seg.nrrd", "dcm"])
+def test_a_segmentation_without_the_segment_does_not_teach_that_there_is_none(head, tmp_path, ending, labels):
+    """What ``segment --task metal`` left says nothing of the headrest, nor does a segment of another name."""
+    series, own = tmp_path / "dicom", tmp_path / "own"
+    write_dicom_series(head.volume, series)
+    segment_source(series, own, SegmentationOptions(tasks=("metal",), method="classical"))
+    folder = own / head.volume.identity.series_uid
+    for path in folder.glob("segmentation.*"):
+        if not path.name.endswith(ending):
+            path.unlink()
+    with pytest.raises(UsageError, match=r"has no segment Headrest \(it has Metal\)"):
+        collect_examples(series, labels=labels, segmentations=own)
+    assert collect_examples(series, "metal", labels=labels, segmentations=own).examples
+
+
+def test_an_empty_segment_of_the_users_says_that_there_is_none(head, tmp_path):
+    write_dicom_series(head.volume, tmp_path / "dicom")
+    path = tmp_path / "own" / f"{head.volume.identity.series_uid}.seg.nrrd"
+    path.parent.mkdir()
+    empty = np.zeros(SHAPE, bool)
+    write_segmentation(path, [(HEADREST, empty)], head.volume.geometry.ijk_to_lps)
+    [example] = collect_examples(tmp_path / "dicom", labels="own", segmentations=path.parent).examples
+    assert not (example.labels == SUPPORT).any()
+
+
+def test_a_plain_labelmap_is_no_segmentation(head, tmp_path):
+    write_dicom_series(head.volume, tmp_path / "dicom")
+    (tmp_path / "own").mkdir()
+    path = tmp_path / "own" / f"{head.volume.identity.series_uid}.nrrd"
+    write_volume(path, head.headrest.astype(np.uint8), SHAPE, np.uint8, head.volume.geometry.ijk_to_lps)
+    with pytest.raises(UsageError, match="no segment Headrest"):
+        collect_examples(tmp_path / "dicom", labels="own", segmentations=tmp_path / "own")
 
 
 def test_series_without_a_segmentation_are_listed(head, tmp_path):

@@ -16,7 +16,7 @@ from ...errors import DicomAnalysisError, UsageError
 from ...volume import Volume
 from .example import Example, LeftOut, headrest_example, store
 from .labels import classical_labels, labels_with
-from .own_segmentations import find_segmentation, read_labelmap
+from .own_segmentations import find_segmentation, read_labelmap, require_segment
 
 CLASSICAL, OWN, BOTH = "classical", "own", "both"
 
@@ -126,8 +126,9 @@ def _example(
 
 
 def _own(path: Path, volume: Volume, name: str) -> np.ndarray:
-    """The user's segment on the volume's slices; empty where the file has no such segment."""
+    """The user's segment on the volume's slices."""
     if path.suffix == ".dcm":
-        masks = [segment.mask for segment in read_segmentation(path, volume) if segment.kind.name == name]
-        return masks[0] if masks else np.zeros(volume.shape, bool)
+        found = read_segmentation(path, volume)
+        require_segment(path, name, [segment.kind.name for segment in found])
+        return next(segment.mask for segment in found if segment.kind.name == name)
     return read_labelmap(path, volume, name)

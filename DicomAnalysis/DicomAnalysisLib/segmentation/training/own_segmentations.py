@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from ...errors import GeometryError, UnreadableFileError
 from ...volume import Volume
 
+FOUND_SHARE = 0.5
+"""A segmentation of which less than this lies in the series is another one's."""
 _ENDINGS = (".seg.nrrd", ".nrrd", ".dcm")
 
 
@@ -39,12 +42,12 @@ def read_labelmap(path: Path, volume: Volume, name: str) -> np.ndarray:
     Returns
     -------
     array of bool, shape of the volume
-        Empty if the file has no such segment.
+        False everywhere if the segment is empty.
 
     Raises
     ------
     UnreadableFileError
-        If the file cannot be read.
+        If the file cannot be read, or has no such segment: whether there is nothing to mark it does not say.
     GeometryError
         If the segmentation lies elsewhere.
     """
@@ -52,33 +55,50 @@ def read_labelmap(path: Path, volume: Volume, name: str) -> np.ndarray:
 
     try:
         image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        msg = f"{path} cannot be read as a segmentation."
+        layer, value = _segment_place(image, path, name)
+        labels = sitk.GetArrayFromImage(image)
+        labels = labels[..., layer] if labels.ndim == 4 else labels
+    except (RuntimeError, ValueError, IndexError) as error:
+        msg = f"{path} cannot be read as a segmentation; save it as .seg.nrrd in Slicer."
         raise UnreadableFileError(msg) from error
-    layer, value = _segment_place(image, name)
-    if value is None:
-        return np.zeros(volume.shape, bool)
-    labels = sitk.GetArrayFromImage(image)
-    labels = labels[..., layer] if labels.ndim == 4 else labels
     to_lps = np.eye(4)
     to_lps[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.array(image.GetSpacing())
     to_lps[:3, 3] = image.GetOrigin()
-    out = _sampled(labels == value, np.linalg.inv(to_lps), volume)
-    if out is None:
-        msg = f"{path} lies outside the series it is named after; is it another series' segmentation?"
+    mask = labels == value
+    out = _sampled(mask, np.linalg.inv(to_lps), volume)
+    marked_ml = np.count_nonzero(mask) * abs(np.linalg.det(to_lps)) / 1000
+    if out is None or np.count_nonzero(out, (1, 2)) @ volume.voxel_volumes_ml() < FOUND_SHARE * marked_ml:
+        msg = f"{path} lies outside the series it is named after, or most of it; is it another series' segmentation?"
         raise GeometryError(msg)
     return out
 
 
-def _segment_place(image: object, name: str) -> tuple[int, int | None]:
+def require_segment(path: Path, name: str, names: Iterable[str]) -> None:
+    """Refuse a file without a segment of a name.
+
+    Raises
+    ------
+    UnreadableFileError
+        If it is not among the `names` of the file's segments.
+    """
+    names = sorted(names)
+    if name not in names:
+        there = f"it has {', '.join(names)}" if names else "it names none"
+        msg = f"{path} has no segment {name} ({there}); name it so, empty where there is none, or take the file away."
+        raise UnreadableFileError(msg)
+
+
+def _segment_place(image: object, path: Path, name: str) -> tuple[int, int]:
     """Layer and label value of a named segment."""
     keys = image.GetMetaDataKeys()
-    for key in keys:
-        if key.endswith("_Name") and image.GetMetaData(key) == name:
-            stem = key[: -len("_Name")]
-            layer = int(image.GetMetaData(f"{stem}_Layer")) if f"{stem}_Layer" in keys else 0
-            return layer, int(image.GetMetaData(f"{stem}_LabelValue"))
-    return 0, None
+    stems = {image.GetMetaData(key): key[: -len("_Name")] for key in reversed(keys) if key.endswith("_Name")}
+    require_segment(path, name, stems)
+    stem = stems[name]
+    if image.GetDimension() != 3:
+        msg = f"an image of {image.GetDimension()} dimensions"
+        raise ValueError(msg)
+    layer = int(image.GetMetaData(f"{stem}_Layer")) if f"{stem}_Layer" in keys else 0
+    return layer, int(image.GetMetaData(f"{stem}_LabelValue"))
 
 
 def _sampled(mask: np.ndarray, from_lps: np.ndarray, volume: Volume) -> np.ndarray | None:
