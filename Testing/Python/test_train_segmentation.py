@@ -69,7 +69,7 @@ class TestCommand:
         names = {path.name for path in output.iterdir()}
         assert names == {
             *("model", "strips", "history.json", "history.csv", "curves.png", "training.gif", "checkpoint.pt"),
-            *("split.json", "left-out.csv", "options.json", "test-score.json"),
+            *("split.json", "left-out.csv", "options.json", "test-score.json", ".lock"),
         }, "and no image stays there"
 
     def test_patients_are_apart(self, trained, cohort):
@@ -131,6 +131,31 @@ class TestCommand:
         write_cohort(tmp_path / "more", 4)
         assert command(tmp_path / "more", trained[0], "--epochs", "2", "--test-fraction", "0.3", "--resume") == 1
         assert "not those that the training" in capsys.readouterr().err
+
+    def test_two_trainings_do_not_write_to_one_folder(self, cohort, tmp_path, capsys):
+        first = TrainingOptions(size="small", epochs=1)
+        codes = []
+
+        def start_another(progress):
+            if not codes and progress.stage == "collecting examples" and progress.value > 0:
+                codes.append(command(cohort[0], tmp_path / "run", "--epochs", "1", "--resume"))
+                train_segmentation_job(cohort[0], "headrest", tmp_path / "run").clean(False)
+                assert (tmp_path / "run" / ".work" / "examples").is_dir(), "the first one's examples are there"
+
+        training.train_segmentation(cohort[0], "headrest", first, tmp_path / "run", start_another)
+        assert codes == [2]
+        assert "Another training is writing" in capsys.readouterr().err
+        assert not (tmp_path / "run" / ".work").exists()
+
+    def test_what_a_killed_training_left_is_removed(self, tmp_path):
+        (tmp_path / ".work" / "examples").mkdir(parents=True)
+        train_segmentation_job(tmp_path, "headrest", tmp_path).clean(True)
+        assert not (tmp_path / ".work").exists()
+
+    def test_a_file_in_place_of_the_folder(self, cohort, tmp_path, capsys):
+        (tmp_path / "run").touch()
+        assert command(cohort[0], tmp_path / "run") == 1
+        assert "Choose an output folder" in capsys.readouterr().err
 
     def test_one_patient_is_too_few(self, cohort, tmp_path, capsys):
         assert command(cohort[0], tmp_path / "run", "--series", cohort[1][0]) == 2

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from ..errors import UsageError
 from ..segmentation.training.options import TrainingOptions
-from ..segmentation.training.outputs import WORK, summary
+from ..segmentation.training.outputs import remove_work, summary
 from .events import EpochUpdate, Reporter
 from .job import Job
 
@@ -55,7 +54,7 @@ def train_segmentation_job(
         "series_uids": None if series_uids is None else list(series_uids),
         "resume": resume,
     }
-    return Job(TASK, arguments, clean=lambda _cancelled: shutil.rmtree(output / WORK, ignore_errors=True))
+    return Job(TASK, arguments, clean=lambda _cancelled: remove_work(output))
 
 
 def run(arguments: Mapping[str, object], report: Reporter) -> Mapping[str, object]:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ... import __version__
-from ...errors import UsageError
+from ...errors import DicomAnalysisError, OutputError, UsageError
 from ...files.atomic import write_text
+from ...files.folder_lock import FolderLock
 from ...files.json_text import json_text, plain
 from ...networks import checkpoint, curves, history, strips
 from .options import CLASSICAL, TrainingOptions
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from .recipes import Recipe
     from .result import TrainingResult
 
-MODEL, WORK = "model", ".work"
+MODEL, WORK, LOCK = "model", ".work", ".lock"
 OPTIONS, SPLIT, LEFT_OUT, TEST_SCORE, CARD = "options.json", "split.json", "left-out.csv", "test-score.json", "card.md"
 _OF_A_RUN = (OPTIONS, MODEL, checkpoint.NAME, curves.NAME, history.JSON_NAME, SPLIT)
 
@@ -85,14 +86,39 @@ def write_options(output: Path, task: str, options: TrainingOptions) -> None:
 
 @contextlib.contextmanager
 def work_folder(output: Path) -> Iterator[Path]:
-    """A folder for what is needed while the training runs, then removed: images do not stay in the output."""
-    folder = output / WORK
-    shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
-    folder.mkdir(parents=True)
+    """A folder for what is needed while the training runs, then removed: images do not stay in the output.
+
+    Raises
+    ------
+    UsageError
+        If another training is writing to the output.
+    OutputError
+        If it cannot be written.
+    """
     try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"Cannot write {output}: {error.strerror or error}. Choose an output folder that can be written."
+        raise OutputError(msg) from error
+    lock = FolderLock(output / LOCK)
+    if not lock.acquire():
+        msg = f"Another training is writing to {output}. Wait for it, or choose another folder."
+        raise UsageError(msg)
+    folder = output / WORK
+    try:
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
+        folder.mkdir()
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+def remove_work(output: Path) -> None:
+    """Remove the work folder that a killed training left, unless another one is using it."""
+    if (output / WORK).is_dir():
+        with contextlib.suppress(DicomAnalysisError), work_folder(output):
+            pass
 
 
 def write_left_out(output: Path, left_out: Iterable[LeftOut]) -> None:
