@@ -266,6 +266,28 @@ def test_content_is_bytes_not_names_or_times(tmp_path):
         content_hash([tmp_path / "none"])
 
 
+@pytest.mark.parametrize("ending", ["mhd", "nhdr"])
+def test_headers_of_the_same_bytes_are_not_the_same_image(tmp_path, ending):
+    sitk = pytest.importorskip("SimpleITK")
+    cases = []
+    for seed in range(2):
+        path = tmp_path / f"P{seed}" / f"scan.{ending}"
+        path.parent.mkdir()
+        sitk.WriteImage(sitk.GetImageFromArray(picture(seed, (5, 24, 20)).astype(np.int16)), str(path))
+        cases.append(Case(f"case {seed}", f"P{seed}", "", (View("", path.name, (str(path),)),), {"finding": (seed,)}))
+    headers = [Path(case.views[0].files[0]) for case in cases]
+    assert headers[0].read_bytes() == headers[1].read_bytes()
+    recipe = RECIPES["picture"]
+    dataset = CohortDataset(Cohort((FINDING,), ("",), tuple(cases)), None, recipe, PreparedCache(tmp_path / "cache"))
+    for index, header in enumerate(headers):
+        assert np.array_equal(dataset.sample(index).images[0], recipe.apply(read_image(header)))
+    before = content_hash([headers[0]])
+    next(one for one in headers[0].parent.iterdir() if one != headers[0]).write_bytes(
+        next(one for one in headers[1].parent.iterdir() if one != headers[1]).read_bytes()
+    )
+    assert content_hash([headers[0]]) != before, "other voxels under the same header"
+
+
 def test_pixels_are_the_same_under_other_names_and_types():
     voxels = np.random.default_rng(0).integers(-1000, 1000, (4, 5, 6)).astype(np.int16)
     first = pixel_digests(voxels)

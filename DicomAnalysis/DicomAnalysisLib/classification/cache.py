@@ -22,6 +22,7 @@ import numpy as np
 
 from ..errors import OutputError, SourceError, UsageError
 from ..files.atomic import atomic_path, is_temporary
+from .images import is_header_alone, read_image
 from .prepared import Prepared
 
 DEFAULT_BYTES = 20 * 1024**3
@@ -42,6 +43,9 @@ class Entry:
 def content_hash(files: Sequence[str | Path]) -> str:
     """SHA-256 of the contents of some files, in whatever order they are named.
 
+    A header whose voxels are in a file of their own (``.mhd``, ``.nhdr``) counts with these: alike scans have headers
+    of the same bytes.
+
     Raises
     ------
     SourceError
@@ -57,6 +61,8 @@ def content_hash(files: Sequence[str | Path]) -> str:
         except OSError as error:
             msg = f"{path} cannot be read ({error.strerror or error}); put the file back, or build the cohort again."
             raise SourceError(msg) from error
+        if is_header_alone(path):
+            digest.update(np.ascontiguousarray(read_image(path).voxels))
         digests.append(digest.digest())
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 

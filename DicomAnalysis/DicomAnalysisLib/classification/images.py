@@ -32,6 +32,11 @@ def is_other_image(path: str | Path) -> bool:
     return os.fspath(path).lower().endswith(FILE_ENDINGS)
 
 
+def is_header_alone(path: str | Path) -> bool:
+    """Whether a file's name says that it may be a header whose voxels are in another file."""
+    return os.fspath(path).lower().endswith((".mhd", ".nhdr"))
+
+
 def without_ending(name: str) -> str:
     """A file's name without folder and without the ending of an image: ``a/scan.nii.gz`` is ``scan``."""
     name = Path(name).name
