@@ -150,6 +150,27 @@ def test_a_row_without_label_or_identifier_is_listed(tmp_path):
     assert any("row 4 states no identifier" in line for line in cohort.problems)
 
 
+@pytest.mark.parametrize("unknown", ["NaN", "nan", "NA", "n/a", "#N/A", "<NA>", "NULL"])
+def test_what_programs_write_for_an_unknown_label_is_no_class(tmp_path, unknown):
+    rows = _cohort_folder(tmp_path / "ct", patients=4)
+    written = ("0", "1.0", unknown, "01")
+    lines = [(series, value) for (_, _, series), value in zip(rows, written, strict=True)]
+    cohort = build_cohort(tmp_path / "ct", _csv(tmp_path / "labels.csv", "series_uid,label", lines))
+    assert cohort.targets == (Target("label", "binary", ("0", "01")),)
+    assert [case.labels["label"] for case in cohort.cases] == [(0,), (1,), (1,)]
+    assert any("states no label" in line and rows[2][2] in line for line in cohort.problems)
+
+    header = "series_uid,left,right"
+    several = CohortOptions(labels=(LabelColumns("side", ("left", "right")),))
+    lines = [(series, value, value) for (_, _, series), value in zip(rows, written, strict=True)]
+    flags = build_cohort(tmp_path / "ct", _csv(tmp_path / "flags.csv", header, lines), several)
+    assert len(flags) == 3 and any("states no label" in line for line in flags.problems)
+
+    named = CohortOptions(labels=(LabelColumns("label", classes=("0", "1", unknown)),))
+    lines = [(series, value) for (_, _, series), value in zip(rows, written, strict=True)]
+    assert len(build_cohort(tmp_path / "ct", _csv(tmp_path / "labels.csv", "series_uid,label", lines), named)) == 4
+
+
 def test_kinds_of_labels(tmp_path):
     rows = _cohort_folder(tmp_path / "ct")
     header = ["patient_id", "grade", "sites", "left", "right", "age"]

@@ -17,6 +17,8 @@ _NEGATIVE = frozenset(
 _NO = frozenset(("0", "no", "n", "false", "f", "absent", "negative", "none", "-"))
 _YES = frozenset(("1", "yes", "y", "true", "t", "present", "positive", "x"))
 _NOTHING = frozenset(("none", "-"))
+_NOT_KNOWN = frozenset(("nan", "na", "n/a", "#n/a", "<na>", "null"))
+"""What programs write into a cell of which nothing is known: no class, unless it is named as one."""
 _USUAL = ("label", "class", "diagnosis", "target", "finding")
 
 
@@ -74,6 +76,8 @@ class Encoder:
             If a cell is none of the classes; the message is the reason.
         """
         cells = [row[column] for column in self.columns]
+        if all(_is_unknown(cell) and normal(cell) not in self.index for cell in cells):
+            return None
         if len(cells) > 1:
             return _flags(cells, self.target)
         if self.target.kind == MULTILABEL:
@@ -136,7 +140,7 @@ def make_encoder(table: LabelTable, asked: LabelColumns, notes: list[str]) -> En
             msg = f"The label '{asked.name}' has {len(columns)} columns but {len(classes)} classes are named."
             raise UsageError(msg)
         return Encoder(Target(asked.name, MULTILABEL, classes), columns, {})
-    cells = [row[columns[0]] for row in table.rows if row[columns[0]]]
+    cells = [cell for row in table.rows if (cell := row[columns[0]]) and not _is_unknown(cell)]
     several = asked.kind == MULTILABEL or (not asked.kind and any(SEPARATOR in cell for cell in cells))
     names = [name for cell in cells for name in (_names(cell) if several else (cell,))]
     classes = asked.classes or _sorted_classes(names)
@@ -153,6 +157,10 @@ def make_encoder(table: LabelTable, asked: LabelColumns, notes: list[str]) -> En
             index = {normal(name): k for k, name in enumerate(classes)}
             notes.append(f"{asked.name}: '{classes[0]}' is taken as negative, '{classes[1]}' as positive.")
     return Encoder(Target(asked.name, kind, classes), columns, index)
+
+
+def _is_unknown(cell: str) -> bool:
+    return normal(cell) in _NOT_KNOWN
 
 
 def _names(cell: str) -> tuple[str, ...]:
