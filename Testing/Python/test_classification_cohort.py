@@ -171,6 +171,11 @@ def test_what_programs_write_for_an_unknown_label_is_no_class(tmp_path, unknown)
     assert len(build_cohort(tmp_path / "ct", _csv(tmp_path / "labels.csv", "series_uid,label", lines), named)) == 4
 
 
+def test_two_labels_of_one_name_are_refused():
+    with pytest.raises(UsageError, match="Two labels have one name: finding, finding"):
+        CohortOptions(labels=(LabelColumns("finding"), LabelColumns("finding", ("a", "b"))))
+
+
 def test_kinds_of_labels(tmp_path):
     rows = _cohort_folder(tmp_path / "ct")
     header = ["patient_id", "grade", "sites", "left", "right", "age"]

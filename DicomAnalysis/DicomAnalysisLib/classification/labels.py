@@ -38,7 +38,7 @@ class CohortOptions:
     Raises
     ------
     UsageError
-        If `several` is neither, or two views have one name.
+        If `several` is neither, or two views or two labels have one name.
     """
 
     labels: tuple[LabelColumns, ...] = ()
@@ -51,10 +51,11 @@ class CohortOptions:
         if self.several not in ("largest", "all"):
             msg = f"'{self.several}' is no way to choose among several series; write largest or all."
             raise UsageError(msg)
-        names = [rule.name for rule in self.views or ()]
-        if len(set(names)) < len(names):
-            msg = f"Two views have one name: {', '.join(names)}."
-            raise UsageError(msg)
+        for what, parts in (("views", self.views or ()), ("labels", self.labels)):
+            names = [one.name for one in parts]
+            if len(set(names)) < len(names):
+                msg = f"Two {what} have one name: {', '.join(names)}."
+                raise UsageError(msg)
 
 
 def build_cohort(
