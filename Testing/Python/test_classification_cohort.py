@@ -47,6 +47,10 @@ def _cohort_folder(folder, patients=4, studies=1, series=1, **attributes):
     return rows
 
 
+def _uids(study, number):
+    return {"StudyInstanceUID": study, "SeriesInstanceUID": f"{study}.{number}"}
+
+
 def _csv(path, header, rows):
     path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n", "utf-8")
     return path
@@ -390,6 +394,16 @@ def test_files_without_patient_are_patients_of_their_own_unless_the_table_says_m
     options = CohortOptions(labels=(LabelColumns("label"),), group_column="who")
     together = build_cohort(tmp_path, (["file", "who", "label"], lines), options)
     assert together.patients() == ("A", "B") and not together.problems[1:]
+
+
+def test_patient_ids_that_differ_in_case_or_blanks_are_one_patient(tmp_path):
+    for number, patient in enumerate(("p1", "P1", " P1", "P2")):
+        write_flat(tmp_path / f"{number}.dcm", picture(number), PatientID=patient, **_uids(f"1.2.{number}", number))
+    lines = [(f"1.2.{number}.{number}", number % 2) for number in range(4)]
+    cohort = build_cohort(tmp_path, (["series_uid", "label"], lines))
+    assert [case.patient_id for case in cohort.cases] == ["P1", "P1", "P1", "P2"]
+    assert cohort.patients() == ("P1", "P2")
+    assert any("P1 and p1 differ in case alone" in line for line in cohort.problems)
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):

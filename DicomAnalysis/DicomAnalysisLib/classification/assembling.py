@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import UsageError
 from .cohort import Case, View
@@ -57,7 +57,7 @@ def assemble(
         elif (case := _case(case_id, own, view_names, problems)) is not None:
             cases.append(case)
     _note_the_nameless(entries, problems)
-    return _without_shared(cases, problems), view_names
+    return _without_shared(_spelled_alike(cases, problems), problems), view_names
 
 
 def _view_names(entries: Mapping[str, Sequence[Entry]], rules: Sequence[ViewRule] | None) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def _contradiction(case_id: str, entries: Sequence[Entry], problems: list[str]) 
     if any(entry.label != entries[0].label for entry in entries):
         problems.append(f"{case_id} was left out: its labels contradict each other ({'; '.join(where)}).")
         return True
-    patients = {patient for entry in entries if (patient := _patient(entry))}
+    patients = {patient.casefold(): patient for entry in entries if (patient := _patient(entry))}.values()
     if len(patients) > 1:
         problems.append(f"{case_id} was left out: its images are of several patients ({', '.join(sorted(patients))}).")
         return True
@@ -102,6 +102,16 @@ def _patient(entry: Entry) -> str:
     if stated or entry.image.is_dicom:
         return stated
     return entry.row.identifiers.get("study") or without_ending(entry.image.identity.series_uid)
+
+
+def _spelled_alike(cases: list[Case], problems: list[str]) -> list[Case]:
+    """Cases whose patients' IDs differ in case alone, under one of them: systems that exchange images change it."""
+    spelling: dict[str, str] = {}
+    for patient in sorted({case.patient_id for case in cases}):
+        first = spelling.setdefault(patient.casefold(), patient)
+        if patient != first:
+            problems.append(f"The patients {first} and {patient} differ in case alone and are taken as one.")
+    return [replace(case, patient_id=spelling[case.patient_id.casefold()]) for case in cases]
 
 
 def _note_the_nameless(entries: Mapping[str, Sequence[Entry]], problems: list[str]) -> None:
