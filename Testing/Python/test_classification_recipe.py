@@ -19,7 +19,7 @@ from DicomAnalysisLib.classification.dataset import CohortDataset, prepare_cohor
 from DicomAnalysisLib.classification.images import read_image
 from DicomAnalysisLib.classification.prepared import Prepared
 from DicomAnalysisLib.classification.recipe import RECIPES, Recipe, Step, recipe_named
-from DicomAnalysisLib.errors import ModelError, SourceError, UsageError
+from DicomAnalysisLib.errors import ModelError, OutputError, SourceError, UsageError
 from DicomAnalysisLib.volume import SeriesIdentity, StackGeometry, Volume
 from flat_images import picture, write_flat
 from hypothesis import given, settings
@@ -365,6 +365,14 @@ def test_an_unreadable_image_takes_its_label_with_it(tmp_path):
     assert any(line.startswith("c2 was left out with its label") for line in usable.problems)
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert set(usable.digests) == {"c1", "c3"} and len(usable.digests["c1"]) == 6
+
+
+def test_a_cache_that_cannot_be_written_is_no_fault_of_the_images(tmp_path):
+    cohort, cache = _cohort(tmp_path), PreparedCache(tmp_path / "cache")
+    for number in range(256):
+        (cache.folder / f"{number:02x}").write_text("in the way", "utf-8")
+    with pytest.raises(OutputError):
+        prepare_cohort(cohort, SMALL, cache)
 
 
 def test_a_missing_or_unreadable_view_is_masked_and_named(tmp_path):

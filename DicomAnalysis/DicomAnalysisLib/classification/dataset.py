@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import DicomAnalysisError, SourceError, UsageError
+from ..errors import DicomAnalysisError, OutputError, SourceError, UsageError
 from .cache import Entry, PreparedCache, content_hash, pixel_digests
 from .cohort import Case, Cohort, View
 from .images import read_image
@@ -124,13 +124,15 @@ class CohortDataset:
             If the image cannot be read or prepared; the message names the case.
         UsageError
             If a step of the recipe cannot be done at all, for example because a package is missing.
+        OutputError
+            If the cache cannot be written: that is no fault of the image.
         """
         with self._lock:
             if view.files in self._memory:
                 return self._memory[view.files]
         try:
             entry = self._from_disk(view) or self._made(view)
-        except UsageError:  # the recipe cannot be done at all, whatever the image
+        except (UsageError, OutputError):  # the recipe cannot be done, or nothing be kept, whatever the image
             raise
         except DicomAnalysisError as error:
             name = f"{case.case_id}, view {view.name}" if view.name else case.case_id
