@@ -367,6 +367,19 @@ def test_an_unreadable_image_takes_its_label_with_it(tmp_path):
     assert set(usable.digests) == {"c1", "c3"} and len(usable.digests["c1"]) == 6
 
 
+def test_an_image_of_which_nothing_is_left_takes_its_label_with_it(tmp_path):
+    """Such a picture is a constant: what a network says of it says nothing of the patient."""
+    files = [str(write_flat(tmp_path / f"{n}.dcm", picture(n, (1, 20, 30)) * np.uint16(n > 0))) for n in range(3)]
+    single = tuple(Case(f"c{n}", f"P{n}", "", (View("", f"1.{n}", (files[n],)),), {"finding": (0,)}) for n in range(3))
+    usable = prepare_cohort(Cohort((FINDING,), ("",), single), RECIPES["picture"])
+    assert [case.case_id for case in usable.cases] == ["c1", "c2"]
+    assert any(line.startswith("c0: the recipe picture leaves nothing of the image") for line in usable.problems)
+
+    views = tuple(View(name, name, (files[n],)) for n, name in enumerate("ab"))
+    several = Cohort((FINDING,), ("a", "b"), (Case("x", "P", "", views, {"finding": (0,)}),))
+    assert prepare_cohort(several, RECIPES["picture"]).cases[0].missing_views == ("a",)
+
+
 def test_a_cache_that_cannot_be_written_is_no_fault_of_the_images(tmp_path):
     cohort, cache = _cohort(tmp_path), PreparedCache(tmp_path / "cache")
     for number in range(256):

@@ -187,7 +187,8 @@ def prepare_cohort(
 ) -> Cohort:
     """Prepare every case once, so that training meets no unreadable image.
 
-    A view that cannot be read is masked and named, a case without any view is left out with its label and named.
+    A view that cannot be read, or of which the recipe leaves nothing, is masked and named; a case without any view is
+    left out with its label and named.
 
     Parameters
     ----------
@@ -213,7 +214,7 @@ def prepare_cohort(
             cases.append(replace(case, views=readable))
             digests[case.case_id] = dataset.digests(cases[-1])
         else:
-            problems.append(f"{case.case_id} was left out with its label: none of its images can be read.")
+            problems.append(f"{case.case_id} was left out with its label: none of its images can be used.")
         if report is not None:
             report(done, len(cohort.cases))
     return replace(cohort, cases=tuple(cases), problems=tuple(problems), digests=digests)
@@ -223,7 +224,10 @@ def _checked(dataset: CohortDataset, case: Case, names: Sequence[str], problems:
     for view in case.views:
         if view.present:
             try:
-                dataset.entry(case, view)
+                if not dataset.entry(case, view).prepared.voxels.any():
+                    name = f"{case.case_id}, view {view.name}" if view.name else case.case_id
+                    msg = f"{name}: the recipe {dataset.recipe.name} leaves nothing of the image; choose another one."
+                    raise SourceError(msg)
             except SourceError as error:
                 problems.append(str(error) + (" The view is masked." if len(names) > 1 else ""))
                 yield View(view.name, "", ())

@@ -155,7 +155,7 @@ def _unread(cohort: Cohort, usable: Cohort) -> Iterator[LeftOutCase]:
     for case in cohort.cases:
         if case.case_id not in there:
             reasons = [line for line in new if line.startswith((f"{case.case_id}:", f"{case.case_id},"))]
-            yield LeftOutCase(case.case_id, " ".join(reasons) or "none of its images can be read")
+            yield LeftOutCase(case.case_id, " ".join(reasons) or "none of its images can be used")
 
 
 @contextmanager
