@@ -23,6 +23,7 @@ from DicomAnalysisLib.classification import fitting
 from DicomAnalysisLib.classification.architectures import build_classifier
 from DicomAnalysisLib.classification.augmentation import Augmentation
 from DicomAnalysisLib.classification.cases import KeptCases, spread_order
+from DicomAnalysisLib.classification.doubts import doubts
 from DicomAnalysisLib.classification.evaluation.predictions import read_predictions
 from DicomAnalysisLib.classification.fitting import epoch_value, fit_classifier
 from DicomAnalysisLib.classification.heads import Heads
@@ -31,6 +32,7 @@ from DicomAnalysisLib.classification.labels import CohortOptions, build_cohort
 from DicomAnalysisLib.classification.learner import Learner
 from DicomAnalysisLib.classification.options import ClassifierOptions
 from DicomAnalysisLib.classification.prediction import load_classifier
+from DicomAnalysisLib.classification.recipe import recipe_named
 from DicomAnalysisLib.classification.split_training import fitted_temperatures
 from DicomAnalysisLib.classification.splits import split_patients
 from DicomAnalysisLib.classification.targets import LabelColumns
@@ -450,6 +452,26 @@ class TestATraining:
         leaking = replace(split, test=(*split.test, split.training[0]))
         with pytest.raises(UsageError, match="both"):
             train_classifier(cohort, PICTURES, tmp_path / "out", split=leaking)
+
+    def test_a_class_that_nobody_has_is_told(self, pictures, tmp_path):
+        """The table names it, but no image shows it."""
+        rows = [(f"P{number:02d}", "normal") for number in range(12)]
+        whole = build_cohort(pictures[0], write_labels(tmp_path / "labels.csv", [*rows, ("P99", "sick")]))
+        split = split_patients(whole, (0.6, 0.2, 0.2), 0)
+        lines = list(doubts(whole, split, recipe_named("picture")))
+        for part, what in (("training", "it cannot be learned"), ("validation", "the epoch is chosen without it")):
+            assert f"finding: no {part} case, or every one, is of the class sick: {what}." in lines
+        outcome = train_classifier(whole, replace(PICTURES, epochs=1), tmp_path / "out", split=split, evaluated=False)
+        assert set(lines) <= set(outcome.warnings)
+
+    def test_a_window_of_another_modality_is_told(self, cohort):
+        """Nothing fails where Hounsfield units are meant and angiography comes."""
+        split = split_patients(cohort, (0.6, 0.2, 0.2), 0)
+        told = " ".join(doubts(cohort, split, recipe_named("ct-volume")))
+        assert "The recipe ct-volume is made for the Hounsfield units of CT, and images are of XA." in told
+        assert "Hounsfield" not in " ".join(doubts(cohort, split, recipe_named("picture")))
+        scanned = replace(cohort, cases=tuple(replace(case, facts={"modality": "CT"}) for case in cohort.cases))
+        assert "Hounsfield" not in " ".join(doubts(scanned, split, recipe_named("ct-volume")))
 
 
 def test_several_views_keep_their_order_from_training_to_prediction(tmp_path):

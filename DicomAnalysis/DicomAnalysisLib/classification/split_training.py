@@ -15,6 +15,7 @@ from .cache import PreparedCache
 from .cases import KeptCases, LeftOutCase
 from .cohort import Cohort, Split
 from .dataset import CohortDataset
+from .doubts import doubts
 from .fitting import fit_classifier
 from .heads import Heads, output_document
 from .images import read_image
@@ -186,14 +187,7 @@ class SplitTraining:
     def _doubts(self) -> Iterator[str]:
         if "random" in self.start and self.options.weights:
             yield f"The training began with a {self.start}."
-        if not self.split.test:
-            yield (
-                "No patient was kept for a test: the score is of the patients that chose the best epoch, and flatters. "
-                "Give a test share, or folds."
-            )
-        count = len(self.cohort.subset(self.split.validation).patients())
-        if count < 10:
-            yield f"Patients to validate on: {count}. So few choose the best epoch largely by chance."
+        yield from doubts(self.cohort, self.split, self.place.recipe)
 
 
 def describe(
