@@ -464,7 +464,9 @@ def test_predictions_of_cross_validation_are_searched_too():
     everyone = Split((), (), predictions.case_ids)
     found = evaluate(cohort, everyone, predictions_of(cohort, dict.fromkeys(told, "test"), told), pictures=False)
     assert any(flag.kind == ALONE and "from the scanner alone" in flag.text for flag in found.flags)
-    assert "no validation cases" in found.target("finding").classes[0].threshold_source
+    score = found.target("finding")
+    assert "no validation cases" in score.classes[0].threshold_source
+    assert score.temperature == 1 and score.temperature_source.startswith("none was fitted: there are no validation")
 
 
 def test_a_network_that_guesses_is_said_to():

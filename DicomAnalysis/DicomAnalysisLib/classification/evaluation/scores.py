@@ -187,7 +187,12 @@ def score_network(
     if temperature is None:
         fitted = fit_temperature(target.kind, *validation)
         before, after = probabilities, with_temperature(target.kind, probabilities, fitted)
-        told = (fitted, "fitted here on validation cases; the scores are those of the probabilities as they came")
+        how = (
+            "fitted here on validation cases"
+            if len(validation[0])
+            else "none was fitted: there are no validation cases"
+        )
+        told = (fitted, f"{how}; the scores are those of the probabilities as they came")
     else:
         before, after = with_temperature(target.kind, probabilities, 1 / temperature), probabilities
         told = (temperature, "the model's own; the scores are those of the calibrated probabilities")
