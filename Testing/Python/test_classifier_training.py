@@ -432,6 +432,12 @@ class TestATraining:
             train_classifier(cohort, PICTURES, outcome.output)
         with pytest.raises(UsageError, match="another epochs"):
             train_classifier(cohort, replace(PICTURES, epochs=3), outcome.output, resume=True)
+        first = cohort.cases[0]
+        corrected = replace(first, labels={"finding": (1 - first.labels["finding"][0],)})
+        with pytest.raises(UsageError, match="another set of cases or labels of these"):
+            train_classifier(
+                replace(cohort, cases=(corrected, *cohort.cases[1:])), PICTURES, outcome.output, resume=True
+            )
         before = (outcome.model / "weights.safetensors").read_bytes()
         again = train_classifier(cohort, PICTURES, outcome.output, resume=True)
         assert (again.model / "weights.safetensors").read_bytes() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -71,7 +72,7 @@ def prepare(output: Path, cohort: Cohort, options: ClassifierOptions, resume: bo
     ------
     UsageError
         If there is a file of this name, or the folder holds anything, unless that is a training that is to be resumed
-        and was begun with the same options and targets.
+        and was begun with the same options, targets and labels.
     """
     document = training_in(output)
     if document is None:
@@ -85,6 +86,8 @@ def prepare(output: Path, cohort: Cohort, options: ClassifierOptions, resume: bo
             different.insert(0, "label")
         if document["views"] != list(cohort.view_names):
             different.insert(0, "list of views")
+        if document.get("labels", _labels(cohort)) != _labels(cohort):
+            different.insert(0, "set of cases or labels of these")
     except (KeyError, TypeError, AttributeError) as error:
         msg = f"{output / OPTIONS} is not whole ({error!r}), so nothing there can be resumed. Choose another folder."
         raise UsageError(msg) from error
@@ -105,6 +108,7 @@ def write_options(output: Path, cohort: Cohort, options: ClassifierOptions) -> N
         "options": options.to_dict(),
         "targets": _targets(cohort),
         "views": list(cohort.view_names),
+        "labels": _labels(cohort),
         "program": __version__,
     }
     write_text(output / OPTIONS, json_text(document))
@@ -233,3 +237,11 @@ def _read_options(output: Path) -> Mapping[str, object] | None:
 
 def _targets(cohort: Cohort) -> list[dict[str, object]]:
     return [{"name": t.name, "kind": t.kind, "classes": list(t.classes)} for t in cohort.targets]
+
+
+def _labels(cohort: Cohort) -> str:
+    """A digest of who is labelled what: what was learned from labels since corrected is not gone on with."""
+    rows = sorted(
+        (case.case_id, sorted((name, list(label)) for name, label in case.labels.items())) for case in cohort.cases
+    )
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
