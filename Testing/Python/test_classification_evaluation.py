@@ -500,9 +500,10 @@ def test_a_picture_that_cannot_be_read_is_told_and_the_rest_is_done():
 
     def broken(case):
         if case.case_id == split.test[0]:
-            raise SourceError("The file is gone.")
+            raise SourceError("/scans/SMITH^ANNA/1.dcm is gone.")
         return pictures(case)
 
     found = evaluate(cohort, split, predictions, pictures=broken, resamples=100)
-    assert any("The file is gone." in line for line in found.problems)
+    assert any("not looked at for shortcuts: 1." in line for line in found.problems)
+    assert "SMITH" not in str(found.problems), "the page of the report shows these lines"
     assert FINDING.name == found.targets[0].target.name

@@ -138,7 +138,7 @@ def read_raw(case: Case) -> tuple[list[np.ndarray], tuple[float, float, float]] 
 def measure_pictures(
     cases: Iterable[Case], read: ReadPicture, digests: dict[str, frozenset[bytes]] | None = None
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
-    """Features of every case, and lines for the user about pictures that could not be read.
+    """Features of every case, and a line for the user about pictures that could not be read, without their names.
 
     Parameters
     ----------
@@ -148,18 +148,19 @@ def measure_pictures(
     digests : dict, optional
         Takes the digests of each case's slices, by which identical pixels are found.
     """
-    features, problems = {}, []
+    features, unread = {}, 0
     for case in cases:
         try:
             picture = read(case)
-        except (DicomAnalysisError, OSError, ValueError) as error:
-            problems.append(f"The picture of a case was not looked at for shortcuts: {error}")
+        except (DicomAnalysisError, OSError, ValueError):  # what it says has paths, which the report must not have
+            unread += 1
             picture = None
         if picture is not None:
             features[case.case_id] = nuisance_features(*picture)
             if digests is not None:
                 digests[case.case_id] = frozenset(bytes(row) for view in picture[0] for row in pixel_digests(view))
-    return features, problems
+    lines = [f"Pictures that could not be read and were not looked at for shortcuts: {unread}."] if unread else []
+    return features, lines
 
 
 def _chosen(count: int) -> np.ndarray:
