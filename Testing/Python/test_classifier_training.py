@@ -25,6 +25,7 @@ from DicomAnalysisLib.classification.augmentation import Augmentation
 from DicomAnalysisLib.classification.cases import KeptCases, spread_order
 from DicomAnalysisLib.classification.doubts import doubts
 from DicomAnalysisLib.classification.evaluation.predictions import read_predictions
+from DicomAnalysisLib.classification.evaluation.result import Evaluation, Flag
 from DicomAnalysisLib.classification.fitting import epoch_value, fit_classifier
 from DicomAnalysisLib.classification.heads import Heads
 from DicomAnalysisLib.classification.images import read_image
@@ -33,6 +34,7 @@ from DicomAnalysisLib.classification.learner import Learner
 from DicomAnalysisLib.classification.options import ClassifierOptions
 from DicomAnalysisLib.classification.prediction import load_classifier
 from DicomAnalysisLib.classification.recipe import recipe_named
+from DicomAnalysisLib.classification.scoring import with_evaluation
 from DicomAnalysisLib.classification.split_training import fitted_temperatures
 from DicomAnalysisLib.classification.splits import split_patients
 from DicomAnalysisLib.classification.targets import LabelColumns
@@ -478,6 +480,15 @@ class TestATraining:
         assert "Hounsfield" not in " ".join(doubts(cohort, split, recipe_named("picture")))
         scanned = replace(cohort, cases=tuple(replace(case, facts={"modality": "CT"}) for case in cohort.cases))
         assert "Hounsfield" not in " ".join(doubts(scanned, split, recipe_named("ct-volume")))
+
+    def test_a_leak_is_the_first_of_the_doubts_that_are_told(self, trained, monkeypatch):
+        """However many shortcuts there are, and the result names only some."""
+        outcome, leak = replace(trained[0], warnings=()), "Patient P-1 is in training and in test."
+        flags = tuple(Flag("shortcut", "finding", str(number), f"flag {number}") for number in range(9))
+        found = Evaluation((), (), flags, (leak,), (), ())
+        monkeypatch.setattr("DicomAnalysisLib.classification.evaluation.evaluate.evaluate", lambda *_a, **_k: found)
+        told = with_evaluation(outcome, 0).warnings
+        assert told[0] == leak and "4 more doubts" in told[-1]
 
 
 def test_several_views_keep_their_order_from_training_to_prediction(tmp_path):

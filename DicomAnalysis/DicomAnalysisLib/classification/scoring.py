@@ -45,7 +45,7 @@ def with_evaluation(outcome: TrainingOutcome, seed: int, write_report: WriteRepo
             scores.append(
                 {"name": name, "auroc": area.value, "low": area.low, "high": area.high, "note": one.reason or area.note}
             )
-    found = [flag.text for flag in evaluation.flags] + list(evaluation.leaks)
+    found = [*evaluation.leaks, *(flag.text for flag in evaluation.flags)]
     warnings += found[:MOST_WARNINGS]
     if len(found) > MOST_WARNINGS:
         warnings.append(f"{len(found) - MOST_WARNINGS} more doubts about the scores are in the report.")
