@@ -91,6 +91,22 @@ class TestMetrics:
         moved = compare_masks(box((4, 6, 4), (14, 16, 10), spacing, direction=axes), tilted)
         assert moved.hausdorff95_mm == pytest.approx(2, abs=0.6)
 
+    @pytest.mark.parametrize("tilt", [0, 20])
+    def test_what_reaches_beyond_a_cropped_grid_counts(self, tilt):
+        """Slicer and others can save a segmentation cropped to its segments: the same numbers as on the whole grid."""
+        axes = np.eye(3)
+        axes[:, 2] = [0, np.sin(np.radians(tilt)), np.cos(np.radians(tilt))]
+        large = box((2, 3, 2), (22, 19, 14), direction=axes)
+        small = box((6, 7, 5), (12, 13, 9), direction=axes)
+        cropped = sitk.RegionOfInterest(small, (6, 6, 4), (6, 7, 5))
+        whole = compare_masks(large, small)
+        assert 0 < whole.dice < 0.2
+        for first, second in ((large, cropped), (cropped, large)):
+            found = compare_masks(first, second)
+            assert found.dice == pytest.approx(whole.dice, rel=0 if not tilt else 0.1)
+            assert found.hausdorff95_mm == pytest.approx(whole.hausdorff95_mm, abs=1e-4 if not tilt else 0.6)
+            assert found.surface_distance_mm == pytest.approx(whole.surface_distance_mm, rel=1e-5 if not tilt else 0.1)
+
     def test_empty_masks_are_named(self):
         full, none = box((4, 4, 4), (14, 14, 10)), box((0, 0, 0), (0, 0, 0))
         one = compare_masks(none, full, ("network", "manual"))

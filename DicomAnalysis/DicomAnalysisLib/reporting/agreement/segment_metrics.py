@@ -6,6 +6,7 @@ larger of the two 95th percentiles, the surface distance the mean over both surf
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -117,15 +118,33 @@ def _volume_ml(mask: sitk.Image) -> float:
 
 
 def _common_grid(first: sitk.Image, second: sitk.Image, names: tuple[str, str]) -> tuple[sitk.Image, tuple[str, ...]]:
-    """The grid to compare on: the second's, or an upright one where the second's axes are sheared."""
+    """The grid to compare on: the second's, or an upright one where its axes are sheared; it holds all of both."""
     _require_overlap(first, second)
     notes = []
     if not _is_same_grid(first, second):
         notes.append(f"{names[0]} was resampled (nearest voxel) onto the grid of {names[1]}")
     if not _is_sheared(second):
-        return second, tuple(notes)
+        return _holding(second, first), tuple(notes)
     notes.append("both were resampled (nearest voxel) onto an upright grid: the slices are sheared by a tilted gantry")
-    return _upright(second), tuple(notes)
+    return _holding(_upright(second), first), tuple(notes)
+
+
+def _holding(grid: sitk.Image, mask: sitk.Image) -> sitk.Image:
+    """The grid with as many empty voxels around it as the mask reaches beyond it: a file may be cropped to its segment.
+
+    The grid itself where the mask does not.
+    """
+    import SimpleITK as sitk
+
+    array = sitk.GetArrayViewFromImage(mask)
+    if not array.any():
+        return grid
+    ends = [(float(places[0]) - 0.5, float(places[-1]) + 0.5) for places in _occupied(array)[::-1]]
+    points = (mask.TransformContinuousIndexToPhysicalPoint(corner) for corner in itertools.product(*ends))
+    corners = np.array([grid.TransformPhysicalPointToContinuousIndex(point) for point in points])
+    lower = np.maximum(0, -np.ceil(corners.min(0))).astype(int)
+    upper = np.maximum(0, np.floor(corners.max(0)) + 1 - grid.GetSize()).astype(int)
+    return sitk.ConstantPad(grid, lower.tolist(), upper.tolist()) if lower.any() or upper.any() else grid
 
 
 def _is_same_grid(first: sitk.Image, second: sitk.Image) -> bool:
@@ -177,11 +196,14 @@ def _upright(image: sitk.Image) -> sitk.Image:
 
 def _cropped(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both masks without the emptiness around them."""
-    both = first | second
-    box = []
-    for axis in range(both.ndim):
-        places = np.flatnonzero(both.any(axis=tuple(other for other in range(both.ndim) if other != axis)))
-        box.append(slice(max(0, int(places[0]) - MARGIN), int(places[-1]) + 1 + MARGIN))
+    occupied = _occupied(first | second)
+    box = tuple(slice(max(0, int(places[0]) - MARGIN), int(places[-1]) + 1 + MARGIN) for places in occupied)
     # What touches the border of the volume has a surface there, too.
-    pad = [(MARGIN, MARGIN)] * both.ndim
-    return np.pad(first[tuple(box)], pad), np.pad(second[tuple(box)], pad)
+    pad = [(MARGIN, MARGIN)] * first.ndim
+    return np.pad(first[box], pad), np.pad(second[box], pad)
+
+
+def _occupied(mask: np.ndarray) -> list[np.ndarray]:
+    """Along each axis, the indices at which there is any of a mask."""
+    axes = range(mask.ndim)
+    return [np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
