@@ -282,6 +282,17 @@ class TestDegenerate:
         assert found.icc.consistency.value == 1
         assert found.icc.agreement.value < 1
 
+    @pytest.mark.parametrize("scale", [1e-3, 1, 1e6])
+    def test_a_constant_difference_that_rounding_blurs(self, scale):
+        """0.1 more everywhere is one difference, though 1.37 + 0.1 - 1.37 is not 0.1 to the last bit."""
+        second = [round(1 + n * 0.137, 3) * scale for n in range(20)]
+        found = analyse(pair_values([value + 0.1 * scale for value in second], second))
+        assert found.limits.sd == 0
+        assert found.limits.slope_p is None
+        assert found.limits.slope.value == pytest.approx(0, abs=1e-12)
+        assert (found.outliers, found.sample_sizes) == ((), ())
+        assert "All differences are the same" in found.notes[0]
+
     def test_logarithms_of_nothing(self):
         with pytest.raises(TaskError, match="values above 0"):
             analyse(pair_values([0, 1, 2], [1, 2, 3]), AgreementOptions(log=True))

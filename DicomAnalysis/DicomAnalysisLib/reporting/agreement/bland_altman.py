@@ -15,6 +15,9 @@ from scipy import stats
 
 from .estimate import APPROXIMATE, EXACT, FEWEST, MOVER, AgreementOptions, Estimate, estimate, not_estimable
 
+_ROUNDING = 1e-12
+"""Of the measurements: differences that lie this close together differ by nothing but their last bits."""
+
 
 @dataclass(frozen=True)
 class Repeats:
@@ -86,6 +89,8 @@ def limits_of_agreement(
         none = not_estimable(f"fewer than {FEWEST} pairs")
         return LimitsOfAgreement(none, none, none, None, none, None, None, None, options.interval)
     bias, sd = float(difference.mean()), float(difference.std(ddof=1))
+    if np.ptp(difference) <= _ROUNDING * max(np.abs(first).max(), np.abs(second).max()):
+        difference, sd = np.full(count, bias), 0.0  # what rounding leaves of larger numbers is no scatter
     half = _t(options.confidence, count - 1) * sd / math.sqrt(count)
     method = options.interval
     repeats = [one for one in repeats if one.weight > 0 and one.freedom > 0]
@@ -185,7 +190,7 @@ def _dependence(
 
 
 def _is_constant(values: np.ndarray) -> bool:
-    return bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())))
+    return bool(np.ptp(values) <= _ROUNDING * max(1.0, float(np.abs(values).max())))
 
 
 def _t(confidence: float, freedom: int) -> float:
