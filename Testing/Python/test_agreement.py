@@ -381,6 +381,12 @@ class TestTables:
         with pytest.raises(SourceError, match=message):
             read_table(self.write(tmp_path, text))
 
+    def test_a_decimal_comma_that_parts_a_cell_is_refused(self, tmp_path):
+        """Else 12,5 and 13,1 would be read as 12 and 5."""
+        with pytest.raises(SourceError, match=r"row 3 .* has 5 cells and the header 3"):
+            read_table(self.write(tmp_path, "case,a,b\n1,12.5,13.1\n2,12,5,13,1\n"))
+        assert read_table(self.write(tmp_path, "case,a,b\n1,2,3,,\n2,4\n"))[1] == {"case": "2", "a": "4", "b": ""}
+
     def test_not_text(self, tmp_path):
         path = tmp_path / "x.csv"
         path.write_bytes(b"\xff\xfe\x00\x81")

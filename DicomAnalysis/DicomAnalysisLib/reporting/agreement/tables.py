@@ -27,7 +27,7 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
     Raises
     ------
     SourceError
-        If the file cannot be read, has no rows, or a title stands twice.
+        If the file cannot be read, has no rows, a title stands twice, or a row has more cells than titles.
     """
     path = Path(path)
     try:
@@ -60,6 +60,13 @@ def _rows(path: Path, table: list[list[str]]) -> list[dict[str, str]]:
     if twice:
         msg = f"{path}: the column {twice[0]!r} stands twice; rename one of them."
         raise SourceError(msg)
+    for number, row in enumerate(table[1:], start=2):
+        if any(cell.strip() for cell in row[len(titles) :]):
+            msg = (
+                f"{path}: row {number} (empty ones not counted) has {len(row)} cells and the header {len(titles)}; "
+                "numbers with a decimal comma need semicolons between the cells, or quotes."
+            )
+            raise SourceError(msg)
     return [{title: row[n].strip() if n < len(row) else "" for n, title in enumerate(titles)} for row in table[1:]]
 
 
