@@ -161,6 +161,20 @@ class TestNodes:
         [cells] = table_rows(table)
         assert (cells["segment"], float(cells["dice"]), cells["hausdorff95_mm"]) == ("Metal", 0.9, "nan")
 
+    def test_numbers_of_a_table_keep_all_digits(self, scene):
+        """VTK writes six of them: volumes of 1234567.8 and 1234561.2 mm3 would not differ by 6.6."""
+        node = scene.AddNewNodeByClass("vtkMRMLTableNode", "volumes")
+        values = [1234567.8, 1234561.2, 0.1, None]
+        fill_columns(node, {"id": ["a", "b", "c", "d"], "volume (mm3)": values})
+        single = vtk.vtkFloatArray()
+        single.SetName("single")
+        for value in (0.1, 12345678.0, 2.0, 3.5):
+            single.InsertNextValue(value)
+        node.AddColumn(single)
+        rows = table_rows(node)
+        assert [row["volume (mm3)"] for row in rows] == ["1234567.8", "1234561.2", "0.1", "nan"]
+        assert [row["single"] for row in rows] == ["0.1", "12345678", "2", "3.5"]
+
     def test_a_table_of_the_scene_with_text_and_numbers(self, scene):
         node = scene.AddNewNodeByClass("vtkMRMLTableNode", "t")
         fill_columns(node, {"id": ["a", "b", "c"], "x": [1.5, None, 3], "y (mm)": ["1", "2", "3,5"]})

@@ -80,9 +80,16 @@ def table_rows(table_node: slicer.vtkMRMLTableNode) -> list[dict[str, str]]:
     columns = range(table.GetNumberOfColumns())
     titles = [table.GetColumnName(column) or f"column {column + 1}" for column in columns]
     return [
-        {title: table.GetValue(row, column).ToString().strip() for title, column in zip(titles, columns, strict=True)}
+        {title: _text(table.GetValue(row, column)) for title, column in zip(titles, columns, strict=True)}
         for row in range(table.GetNumberOfRows())
     ]
+
+
+def _text(cell: vtk.vtkVariant) -> str:
+    """A cell as text; a number with as many digits as tell it from others (VTK writes six)."""
+    if cell.IsDouble() or cell.IsFloat():
+        return np.format_float_positional((np.float64 if cell.IsDouble() else np.float32)(cell.ToDouble()), trim="-")
+    return cell.ToString().strip()
 
 
 def measure_markups(markups_node: slicer.vtkMRMLMarkupsNode, fit: str = CIRCLE) -> Measured:
