@@ -74,6 +74,18 @@ def test_a_cluster_that_is_a_scanner_is_said_to_be_one(separated):
     assert not [one for one in found.identities if one.name == "kernel"]
 
 
+def test_a_cluster_is_a_value_only_where_its_series_state_it():
+    """Three of 50 series that state a station, and state the same, are not 100 % of their cluster."""
+    labels = np.repeat([0, 1], 50)
+    stations = ["A"] * 3 + [""] * 47 + ["B"] * 20 + ["A"] * 10 + [""] * 20
+    found, identities = agreements(labels, {"station": stations}, "tag")
+    assert found[0].series == 33
+    assert identities == []
+    (one,) = agreements(labels, {"station": ["A"] * 48 + [""] * 2 + ["B"] * 50}, "tag")[1][:1]
+    assert (one.share, one.of_value, one.overall) == (0.96, 1.0, 0.48)
+    assert one.same
+
+
 def test_clusters_that_follow_a_tag_are_said_to():
     labels = np.repeat([0, 1, NOISE], (30, 30, 10))
     sites = ["north"] * 30 + ["south"] * 30 + ["north"] * 10

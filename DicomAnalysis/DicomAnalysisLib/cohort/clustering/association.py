@@ -113,6 +113,7 @@ def agreements(
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
     found, identities = [], []
+    sizes = np.bincount(labels[labels >= 0])
     for name, column in groupings.items():
         texts = np.array([str(text) for text in column])
         rows = np.flatnonzero((labels >= 0) & (texts != ""))
@@ -130,22 +131,22 @@ def agreements(
                 float(normalized_mutual_info_score(index, of)),
             )
         )
-        identities += _identities(name, kind, values, index, of)
+        identities += _identities(name, kind, values, index, of, sizes)
     found.sort(key=lambda one: (-one.ari, one.name))
     identities.sort(key=lambda one: (one.cluster, -one.share * one.of_value, one.name))
     return found, identities
 
 
-def _identities(name: str, kind: str, values: np.ndarray, index: np.ndarray, labels: np.ndarray) -> list[Identity]:
-    table = np.zeros((int(labels.max(initial=-1)) + 1, len(values)))
+def _identities(
+    name: str, kind: str, values: np.ndarray, index: np.ndarray, labels: np.ndarray, sizes: np.ndarray
+) -> list[Identity]:
+    table = np.zeros((len(sizes), len(values)))
     np.add.at(table, (labels, index), 1)
-    whole = table.sum()
     found = []
     for cluster, row in enumerate(table):
-        if not row.sum():
-            continue
         value = int(row.argmax())
-        share, overall = row[value] / row.sum(), table[:, value].sum() / whole
+        # Of all series of the cluster: the few that state a value do not speak for the others.
+        share, overall = row[value] / sizes[cluster], float(table[:, value].sum() / sizes.sum())
         if share >= PURE and (share >= _MORE * overall):
             of_value = row[value] / table[:, value].sum()
             found.append(Identity(cluster, name, kind, str(values[value]), float(share), float(of_value), overall))

@@ -128,7 +128,7 @@ class Clustering:
                 name = one.name.replace("_", " ")
                 texts.append(
                     f"The clusters follow the {one.kind} '{name}' (adjusted Rand index {one.ari:.2f}, "
-                    f"NMI {one.nmi:.2f}).{what}"
+                    f"NMI {one.nmi:.2f}, of the {one.series:,} series that state it).{what}"
                 )
         return texts + [one.text() for one in self.identities if one.same or one.kind == "tag"]
 
