@@ -12,6 +12,7 @@ from DicomAnalysisLib.cohort.clustering.explorer import read_explorer
 from DicomAnalysisLib.cohort.clustering.options import KMEANS, PCA, ClusteringOptions
 from DicomAnalysisLib.cohort.store import FeatureStore
 from DicomAnalysisLib.reporting.cohort_examples import montage_png, read_example
+from DicomAnalysisLib.reporting.cohort_plots import embedding_png
 from DicomAnalysisLib.reporting.cohort_report import clustering_html
 from feature_tables import make_table, planted
 
@@ -85,6 +86,12 @@ def test_pictures_are_in_the_page_and_text_is_escaped(tmp_path):
     assert "Examples of cluster 2." in page
     assert "<b>head" not in page
     assert "&lt;b&gt;head" in page
+
+
+def test_any_text_can_be_a_group():
+    """A superscript two is a digit that is no decimal number."""
+    groups = ["B 2", "B 10", "B²", "_none", "$x$ ٣", ""]
+    assert embedding_png(np.zeros((6, 2)), groups, "Coloured by kernel", "not stated", "pca").startswith(b"\x89PNG")
 
 
 def write_example(folder):

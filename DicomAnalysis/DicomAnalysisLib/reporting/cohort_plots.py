@@ -132,7 +132,7 @@ def _axis_name(display: str, number: int) -> str:
 
 
 def _natural(text: str) -> tuple:
-    digits = "".join(c for c in text if c.isdigit())
+    digits = "".join(c for c in text if c.isdecimal())
     return (int(digits) if digits else 0, text)
 
 
