@@ -84,6 +84,15 @@ def test_a_protocol_that_predicts_the_label_is_said_to(tmp_path):
     assert "'protocol' alone predicts the label" in learned.leakage()[0]
 
 
+def test_a_tag_that_is_stated_for_one_class_alone_predicts_the_label():
+    """A contrast agent stands in the header only where one was given: that nothing is stated tells as much."""
+    values, truth = planted(240)
+    table = make_table(values, {"contrast": tuple(("", "OMNIPAQUE")[t] for t in truth)}, per_patient=1)
+    learned = learn_table(table, rows_of(table, truth), options=QUICK)
+    assert "'contrast' alone predicts the label" in learned.leakage()[0]
+    assert learned.targets[0].leaks[0].auroc.value == 1
+
+
 def test_patients_are_never_divided_and_a_seed_gives_one_answer(tmp_path):
     values, truth = planted(240)
     truth = np.repeat(truth[::3], 3)

@@ -83,7 +83,7 @@ def tag_leaks(
     found = []
     for name in names:
         texts = np.array([str(case.facts.get(name, "")) for case in cases])
-        if len(set(texts[texts != ""])) < 2:
+        if len(set(texts)) < 2:  # that a tag is not stated is a value, too
             continue
         score = part.model(name, *_by_frequency(target, _grouped(texts), truth, training, test))
         auroc = score.auroc
