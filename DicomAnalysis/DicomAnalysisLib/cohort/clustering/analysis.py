@@ -48,11 +48,13 @@ def cluster_table(
     Raises
     ------
     UsageError
-        If there are too few series or features, or labels of another number of series.
+        If there are too few series or features, more clusters than series, or labels of another number of series.
     """
     from threadpoolctl import threadpool_limits
 
     options, labels = options or ClusteringOptions(), dict(labels or {})
+    if options.clusters > len(table):
+        raise UsageError(f"{options.clusters} clusters of {len(table)} series cannot be made; choose fewer.")
     for name, column in labels.items():
         if len(column) != len(table):
             raise UsageError(f"The label {name} has {len(column)} values for {len(table)} series.")
