@@ -12,7 +12,7 @@ from .describe import ClusterDescription
 from .gap import GapStatistic
 from .options import ClusteringOptions
 from .quality import Quality
-from .stability import Stability
+from .stability import FEWEST_PATIENTS, Stability
 
 _GIANT, _STABLE = 0.9, 0.5
 CLUSTERS, ONE, NONE, UNSTABLE = "clusters", "one giant cluster", "no structure", "unstable clusters"
@@ -138,7 +138,13 @@ class Clustering:
             return []
         small = quality.silhouette < 0.1
         words = " Clusters overlap widely in the full feature space." if small else ""
-        return [f"Silhouette {quality.silhouette:.2f} in the full feature space, noise left out.{words}"]
+        texts = [f"Silhouette {quality.silhouette:.2f} in the full feature space, noise left out.{words}"]
+        if len(set(self.table.patients)) < FEWEST_PATIENTS:
+            texts.append(
+                "All series are of one patient, or name none: whether the clusters come out again with other patients "
+                "cannot be said."
+            )
+        return texts
 
 
 def verdict_of(partition: Partition, gap: GapStatistic, series: int) -> str:

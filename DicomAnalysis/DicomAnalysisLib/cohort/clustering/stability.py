@@ -20,6 +20,8 @@ from .prepare import Prepared
 
 SAMPLE = 1000
 STABLE, DISSOLVED = 0.75, 0.5
+FEWEST_PATIENTS = 2
+"""Bootstraps of one patient are all the same series."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ def stability(
             _again(prepared, whole, method, clusters, options, options.seed + 1 + k) for k in range(options.repeats)
         ]
         seeds = [float(adjusted_rand_score(labels, other)) for other in others]
+    if len(set(patients)) < FEWEST_PATIENTS:
+        return Stability(tuple(seeds), (), (), 0)
     bootstraps, overlaps = [], []
     for k in range(options.repeats):
         seed = options.seed + 1 + k
