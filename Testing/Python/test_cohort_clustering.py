@@ -28,6 +28,7 @@ from DicomAnalysisLib.cohort.clustering.quality import davies_bouldin, judge, si
 from DicomAnalysisLib.cohort.clustering.result import CLUSTERS, NONE, ONE, UNSTABLE, verdict_of
 from DicomAnalysisLib.cohort.clustering.stability import Stability
 from DicomAnalysisLib.errors import SourceError, UsageError
+from DicomAnalysisLib.reporting.cohort_report import clustering_html
 from feature_tables import make_table, planted
 from sklearn import metrics
 
@@ -139,6 +140,39 @@ def test_one_giant_cluster_is_called_one():
     found = cluster_table(make_table(values), QUICK)
     assert found.verdict == ONE
     assert "One giant cluster" in found.findings()[0]
+
+
+def three_groups(patients=None):
+    random = np.random.default_rng(0)
+    values = np.concatenate([random.normal(centre, 1, (15, 8)) for centre in (0, 6, -6)]).astype(np.float32)
+    table = make_table(values)
+    return table if patients is None else replace(table, patients=patients)
+
+
+def test_all_series_in_no_cluster_are_not_one_giant_cluster():
+    found = cluster_table(three_groups(), replace(QUICK, smallest_cluster=30))
+    assert found.verdict == NONE
+    assert "every series belongs to none" in found.findings()[0]
+    assert "3 groups" in found.findings()[0]
+    assert found.clusters == ()
+    assert "it is not structure" not in clustering_html(found)
+
+
+def test_more_clusters_than_series_are_refused():
+    with pytest.raises(UsageError, match="50 clusters of 45 series"):
+        cluster_table(three_groups(), replace(QUICK, method=KMEANS, clusters=50))
+
+
+@pytest.mark.parametrize("patient", ["P1", ""])
+def test_series_of_one_patient_say_nothing_of_other_patients(patient):
+    """Every bootstrap of one patient is the same series again: they would agree perfectly."""
+    found = cluster_table(three_groups((patient,) * 45), replace(QUICK, method=KMEANS))
+    assert found.verdict == CLUSTERS
+    assert found.partition.stability.bootstraps == ()
+    assert found.partition.stability.seeds
+    assert found.clusters[0].stability is None
+    assert any("one patient" in text for text in found.findings())
+    assert not any("one patient" in text for text in cluster_table(three_groups(), QUICK).findings())
 
 
 def test_a_seed_gives_one_answer_and_landmarks_give_the_same_clusters(separated):

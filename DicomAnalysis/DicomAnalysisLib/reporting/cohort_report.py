@@ -127,7 +127,7 @@ def _quality_section(clustering: Clustering) -> Html:
     ]
     if between is not None and clustering.verdict != NONE:
         words.append(f"Both methods agree with an adjusted Rand index of {between:.2f}.")
-    if clustering.verdict == NONE:
+    if clustering.gap.best == 1:
         words.append("What the methods would cut the cloud into is shown for completeness: it is not structure.")
     gap = figure(
         gap_png(clustering.gap),

@@ -96,6 +96,11 @@ class Clustering:
 
     def _verdict_text(self) -> str:
         quality = self.partition.quality
+        if self.verdict == NONE and self.gap.best > 1:
+            return (
+                f"No clusters by density: every series belongs to none, though k-means sees {self.gap.best} groups "
+                f"(gap statistic on {self.gap.series:,} series). Allow smaller clusters, or describe those of k-means."
+            )
         if self.verdict == NONE:
             return (
                 "No structure: the series are one cloud. k-means cuts them no better than it cuts data without any "
@@ -150,7 +155,7 @@ class Clustering:
 def verdict_of(partition: Partition, gap: GapStatistic, series: int) -> str:
     """What a partition amounts to, judged by gap statistic, sizes, bootstraps and other seeds."""
     agreements = partition.stability.mean, partition.stability.seeds_mean
-    if gap.best == 1:
+    if gap.best == 1 or not partition.quality.clusters:
         return NONE
     if is_giant(partition, series):
         return ONE
