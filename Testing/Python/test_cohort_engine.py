@@ -21,10 +21,11 @@ import psutil
 import pytest
 from conftest import REPOSITORY
 from DicomAnalysisLib.cli import main
-from DicomAnalysisLib.cohort.engine.driver import QUARANTINED, run_cohort
+from DicomAnalysisLib.cohort.engine.driver import run_cohort
 from DicomAnalysisLib.cohort.engine.journal import WORK, Journal, read_journals, read_notes
 from DicomAnalysisLib.cohort.engine.options import SMALLEST_MEMORY, CohortOptions
 from DicomAnalysisLib.cohort.engine.plan import Plan
+from DicomAnalysisLib.cohort.engine.records import QUARANTINED
 from DicomAnalysisLib.cohort.engine.status import look_at_run
 from DicomAnalysisLib.cohort.engine.work import TaskSpec, make_task
 from DicomAnalysisLib.cohort.ledger import NAME as LEDGER

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import REPOSITORY
-from DicomAnalysisLib.cohort.features.table import FeatureTable
-from DicomAnalysisLib.cohort.store import FeatureStore, from_arrow, join_columns, to_arrow
+from DicomAnalysisLib.cohort.features.parquet import from_arrow, to_arrow
+from DicomAnalysisLib.cohort.features.table import FeatureTable, join_columns
+from DicomAnalysisLib.cohort.store import FeatureStore
 from DicomAnalysisLib.errors import SourceError, UsageError
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -14,22 +14,18 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ..errors import OutputError, SourceError, UsageError
-from ..files.atomic import atomic_path, is_temporary
+from ..errors import SourceError
+from ..files.atomic import is_temporary
+from .features.parquet import IDENTITY, from_arrow, in_order, read_rows, to_arrow, write_rows
 from .features.table import FeatureTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-IDENTITY = ("series", "patient", "model_hash", "recipe_hash")
-TAG, FILES = "tag.", "files"
 _PART = re.compile(r"(?:part|features)-(\d{8})-[0-9a-f-]+\.parquet")
 
 
@@ -85,7 +81,7 @@ class FeatureStore:
         """
         number = self.next_number() if number is None else number
         path = self.folder / f"part-{number:08d}-{secrets.token_hex(8)}.parquet"
-        _write(path, to_arrow(table))
+        write_rows(path, to_arrow(table))
         return path
 
     def next_number(self) -> int:
@@ -97,7 +93,7 @@ class FeatureStore:
         series: dict[tuple[str, str], set[str]] = {}
         newest: dict[tuple[str, str], int] = {}
         for number, path in self._parts():
-            columns = _read(path, list(IDENTITY)).to_pydict()
+            columns = read_rows(path, list(IDENTITY)).to_pydict()
             for uid, model, recipe in zip(
                 columns["series"], columns["model_hash"], columns["recipe_hash"], strict=True
             ):
@@ -110,7 +106,7 @@ class FeatureStore:
         """The series of which there is a row by one model and recipe; the features themselves are not read."""
         found: set[str] = set()
         for _, path in self._parts():
-            columns = _read(path, list(IDENTITY)).to_pydict()
+            columns = read_rows(path, list(IDENTITY)).to_pydict()
             rows = zip(columns["series"], columns["model_hash"], columns["recipe_hash"], strict=True)
             found |= {uid for uid, model, recipe in rows if (model, recipe) == (model_hash, recipe_hash)}
         return found
@@ -152,7 +148,7 @@ class FeatureStore:
         made = []
         for version in self.versions():
             name = f"features-{version.newest:08d}-{_short(version.model_hash)}-{_short(version.recipe_hash)}.parquet"
-            _write(self.folder / name, self._merged(version.model_hash, version.recipe_hash))
+            write_rows(self.folder / name, self._merged(version.model_hash, version.recipe_hash))
             made.append(self.folder / name)
         for path in old:
             if path not in made:
@@ -184,129 +180,14 @@ class FeatureStore:
 
         tables = []
         for _, path in self._parts():
-            rows = _read(path)
+            rows = read_rows(path)
             wanted = pc.and_(pc.equal(rows["model_hash"], model_hash), pc.equal(rows["recipe_hash"], recipe_hash))
             rows = rows.filter(wanted)
             if rows.num_rows:  # another model's columns are not this one's
                 tables.append(rows)
         merged = pa.concat_tables(tables, promote_options="default")
         last = {uid: row for row, uid in enumerate(merged["series"].to_pylist())}
-        return _ordered(merged.take([last[uid] for uid in sorted(last)]))
-
-
-def to_arrow(table: FeatureTable) -> pa.Table:
-    """A feature table as it is stored.
-
-    Raises
-    ------
-    UsageError
-        If a feature has the name of another column.
-    """
-    import pyarrow as pa
-
-    taken = [name for name in table.names if name in (*IDENTITY, FILES) or name.startswith(TAG)]
-    if taken:
-        msg = f"A feature cannot be called {taken[0]}: the store has a column of that name for something else."
-        raise UsageError(msg)
-    count = len(table)
-    text = pa.string()
-    columns: dict[str, pa.Array] = {
-        "series": pa.array(table.series, text),
-        "patient": pa.array(table.patients, text),
-        "model_hash": pa.array([table.model_hash] * count, text),
-        "recipe_hash": pa.array([table.recipe_hash] * count, text),
-    }
-    for k, name in enumerate(table.names):
-        values = np.ascontiguousarray(table.values[:, k])
-        columns[name] = pa.array(values, pa.float32(), mask=np.isnan(values))
-    columns |= {TAG + name: pa.array(table.tags[name], text) for name in sorted(table.tags)}
-    columns[FILES] = pa.array([list(table.sources.get(uid, ())) for uid in table.series], pa.list_(text))
-    return pa.table(columns)
-
-
-def from_arrow(rows: pa.Table) -> FeatureTable:
-    """A feature table from how it is stored; all rows are of one model and recipe."""
-    names = [name for name in rows.column_names if name not in (*IDENTITY, FILES) and not name.startswith(TAG)]
-    values = np.full((rows.num_rows, len(names)), np.nan, np.float32)
-    for k, name in enumerate(names):
-        values[:, k] = rows[name].to_numpy(zero_copy_only=False)
-    series = tuple(rows["series"].to_pylist())
-    tags = {
-        name.removeprefix(TAG): tuple(value or "" for value in rows[name].to_pylist())
-        for name in rows.column_names
-        if name.startswith(TAG)
-    }
-    files = rows[FILES].to_pylist() if FILES in rows.column_names else [None] * len(series)
-    first = rows.slice(0, 1).to_pydict()
-    return FeatureTable(
-        series,
-        tuple(rows["patient"].to_pylist()),
-        tuple(names),
-        values,
-        tags,
-        {uid: tuple(paths) for uid, paths in zip(series, files, strict=True) if paths},
-        first["model_hash"][0] if series else "",
-        first["recipe_hash"][0] if series else "",
-    )
-
-
-def join_columns(tables: list[FeatureTable]) -> FeatureTable:
-    """The columns of several tables side by side, for the series that all of them hold, in the order of the first.
-
-    Raises
-    ------
-    UsageError
-        If two tables have a column of the same name.
-    """
-    first, *others = tables
-    shared = [uid for uid in first.series if all(uid in set(other.series) for other in others)]
-    tables = [table.select(shared) for table in tables]
-    names = [name for table in tables for name in table.names]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        msg = f"Two of the feature tables have a column {twice[0]}; give the same table once."
-        raise UsageError(msg)
-    return FeatureTable(
-        tables[0].series,
-        tables[0].patients,
-        tuple(names),
-        np.concatenate([table.values for table in tables], axis=1),
-        {name: column for table in reversed(tables) for name, column in table.tags.items()},
-        {uid: files for table in reversed(tables) for uid, files in table.sources.items()},
-        "+".join(table.model_hash for table in tables if table.model_hash),
-        "+".join(table.recipe_hash for table in tables if table.recipe_hash),
-    )
-
-
-def _ordered(rows: pa.Table) -> pa.Table:
-    """Identity first, then features, tags and files; in one piece, so that equal rows are equal bytes."""
-    names = rows.column_names
-    features = [name for name in names if name not in (*IDENTITY, FILES) and not name.startswith(TAG)]
-    tags = sorted(name for name in names if name.startswith(TAG))
-    return rows.select([*IDENTITY, *features, *tags, FILES]).combine_chunks()
-
-
-def _write(path: Path, rows: pa.Table) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with atomic_path(path) as temporary:
-        try:
-            pq.write_table(rows, temporary, compression="zstd")
-        except pa.ArrowException as error:
-            msg = f"Cannot write {path} ({error}). Choose an output folder that can be written."
-            raise OutputError(msg) from error
-
-
-def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.ParquetFile(path, memory_map=False).read(columns)
-    except (pa.ArrowException, OSError) as error:
-        msg = f"The features in {path} cannot be read ({error}). Remove the file and run the cohort again."
-        raise SourceError(msg) from error
+        return in_order(merged.take([last[uid] for uid in sorted(last)]))
 
 
 def _short(digest: str) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..ledger import Ending
+    from ..entries import Ending
     from .work import Row, SeriesTask
 
 FLUSH_SECONDS = 1.0

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import DicomAnalysisError, TaskError, UsageError
 from ...files.atomic import write_bytes, write_text
-from ..ledger import Ending
+from ..entries import Ending
 from .journal import WORK
 from .messages import Chunk, Failed, Finished, Messages, Reported
 from .supervisor import ChunkReport, Supervisor

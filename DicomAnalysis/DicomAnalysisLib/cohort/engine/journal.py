@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ...errors import OutputError
-from ..ledger import Ending
+from ..entries import Ending
 
 WORK = ".work"
 _JOURNAL, _NOTE = "journal-*.jsonl", "at-*.txt"

@@ -6,7 +6,7 @@ import queue
 import threading
 
 from ...errors import DicomAnalysisError
-from ..ledger import Ending
+from ..entries import Ending
 from .messages import Chunk, Failed, Finished, Messages, Reported
 from .supervisor import Supervisor
 

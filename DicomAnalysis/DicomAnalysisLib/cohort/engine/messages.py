@@ -6,7 +6,7 @@ import queue
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..ledger import Ending
+from ..entries import Ending
 from .supervisor import ChunkReport, Items
 
 
@@ -14,7 +14,6 @@ from .supervisor import ChunkReport, Items
 class Chunk:
     """Series that one worker does one after the other."""
 
-    number: int
     items: Items
 
 

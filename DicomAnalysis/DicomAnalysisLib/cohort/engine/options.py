@@ -10,12 +10,10 @@ from pathlib import Path
 
 from ...errors import UsageError
 from ...segmentation.options import SegmentationOptions
-from ..ledger import options_hash
+from ..entries import options_hash
 
 SEGMENT, CLASSIFY, FEATURES = "segment", "classify", "features"
 TASKS = (SEGMENT, CLASSIFY, FEATURES)
-TRIES = 2
-"""A series over which so many workers ended is put aside."""
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 SMALLEST_MEMORY = 512 * 1024**2
 USUAL_MEMORY = 3 * 1024**3

@@ -66,6 +66,7 @@ class Plan:
         self._folder: tempfile.TemporaryDirectory | None = None
         self._database = _open_database(self._source) if self._listed is None else None
         self._uids: dict[str, str] = {}
+        self._hidden: dict[str, str] = {}
         if self._database is not None:
             summaries = self._database.summaries()
             self._uids = {safe_name(s.identity.series_uid): s.identity.series_uid for s in summaries if s.files}
@@ -75,6 +76,7 @@ class Plan:
 
     def files(self, item: str) -> list[str]:
         """The files of a series, in an order that does not depend on the file system."""
+        item = self._hidden.get(item, item)
         if self._database is not None:
             return self._database.paths(self._uids[item])
         with closing(sqlite3.connect(self._file)) as connection:
@@ -96,6 +98,11 @@ class Plan:
             msg = f"There is no series {lost[0]} in the source{more}; `list` shows those there are."
             raise UsageError(msg)
         self.items = sorted(wanted)
+
+    def hide(self, pseudonym: Callable[[str], str]) -> None:
+        """Call the items by their pseudonyms from now on."""
+        self._hidden = {pseudonym(item): item for item in self.items}
+        self.items = sorted(self._hidden)
 
     def close(self) -> None:
         """Remove the temporary database."""

@@ -21,7 +21,7 @@ from ...jobs.command import LIBRARY_PARENT, child_environment, find_python
 from ...jobs.endings import unexplained_ending
 from ...jobs.events import MEMORY
 from ...jobs.process_tree import kill_tree, popen_arguments
-from ..ledger import Ending
+from ..entries import Ending
 from .memory import tree_memory
 
 Items = Sequence[tuple[str, Sequence[str]]]

@@ -23,9 +23,9 @@ from ...errors import DicomAnalysisError, TaskError
 from ...files.names import safe_name
 from ...volume import Volume
 from ..deidentify import Pseudonyms
+from ..entries import DONE, FAILED, SKIPPED, Ending
 from ..features.acquisition import ACQUISITION_TAGS, acquisition_tags, tags_of_image
 from ..features.table import FeatureTable
-from ..ledger import DONE, FAILED, SKIPPED, Ending
 from .options import CLASSIFY, FEATURES
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import SourceError
-from ..store import FeatureStore, from_arrow
+from ..store import FeatureStore
+from .parquet import from_arrow
 from .table import FeatureTable
 
 FOLDER = "features"

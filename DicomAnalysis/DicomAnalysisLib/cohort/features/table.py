@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -117,3 +118,31 @@ class FeatureTable:
             self.model_hash,
             self.recipe_hash,
         )
+
+
+def join_columns(tables: Sequence[FeatureTable]) -> FeatureTable:
+    """The columns of several tables side by side, for the series that all of them hold, in the order of the first.
+
+    Raises
+    ------
+    UsageError
+        If two tables have a column of the same name.
+    """
+    first, *others = tables
+    shared = [uid for uid in first.series if all(uid in set(other.series) for other in others)]
+    tables = [table.select(shared) for table in tables]
+    names = [name for table in tables for name in table.names]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        msg = f"Two of the feature tables have a column {twice[0]}; give the same table once."
+        raise UsageError(msg)
+    return FeatureTable(
+        tables[0].series,
+        tables[0].patients,
+        tuple(names),
+        np.concatenate([table.values for table in tables], axis=1),
+        {name: column for table in reversed(tables) for name, column in table.tags.items()},
+        {uid: files for table in reversed(tables) for uid, files in table.sources.items()},
+        "+".join(table.model_hash for table in tables if table.model_hash),
+        "+".join(table.recipe_hash for table in tables if table.recipe_hash),
+    )
