@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from cohort_runs import table_bytes
 from DicomAnalysisLib.cohort.engine.cluster import do_chunk
 from DicomAnalysisLib.cohort.engine.driver import run_cohort
 from DicomAnalysisLib.cohort.engine.options import CohortOptions
@@ -44,11 +45,6 @@ def local(source, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("local")
     assert run_cohort(source, output, CohortOptions(workers=1)).complete
     return output
-
-
-def table_bytes(output: Path) -> bytes:
-    (file,) = (output / "features").glob("*.parquet")
-    return file.read_bytes()
 
 
 def test_a_cluster_gives_the_same_table(cluster, source, local, tmp_path) -> None:

@@ -7,19 +7,16 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from conftest import REPOSITORY
+from cohort_runs import command, finished, notes, table_bytes, wait_for
 from DicomAnalysisLib.cli import main
 from DicomAnalysisLib.cohort.engine.driver import run_cohort
 from DicomAnalysisLib.cohort.engine.journal import WORK, Journal, read_journals, read_notes
@@ -61,11 +58,6 @@ def undisturbed(source, tmp_path_factory) -> Path:
     return output
 
 
-def table_bytes(output: Path) -> bytes:
-    (file,) = (output / "features").glob("*.parquet")
-    return file.read_bytes()
-
-
 def test_a_bare_loop_gives_the_same_numbers(source, undisturbed) -> None:
     table = FeatureStore(undisturbed / "features").read()
     assert table.series == tuple(series_uid(n) for n in range(SERIES))
@@ -92,44 +84,6 @@ def test_a_second_run_has_nothing_to_do(source, undisturbed, tmp_path) -> None:
     report = run_cohort(source, undisturbed, CohortOptions(workers=2))
     assert (report.done, report.kept, report.complete) == (0, SERIES, True)
     assert table_bytes(undisturbed) == before
-
-
-@contextmanager
-def command(source: Path, output: Path, *more: str) -> Iterator[subprocess.Popen]:
-    """`cohort run` as a process of its own."""
-    arguments = [sys.executable, "-m", "DicomAnalysisLib", "cohort", "run", str(source), "--output", str(output)]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "DicomAnalysis")}
-    process = subprocess.Popen(
-        [*arguments, "--task", "features", "--json", *more],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def finished(output: Path) -> set[str]:
-    """What is finished as far as ledger and journals say."""
-    done: set[str] = set()
-    if (output / LEDGER).is_file():
-        with closing(sqlite3.connect(output / LEDGER, timeout=30)) as ledger, suppress(sqlite3.OperationalError):
-            done |= {row[0] for row in ledger.execute("SELECT item FROM entries WHERE state = 'done'")}
-    for path in (output / WORK).glob("journal-*.jsonl"):
-        for line in path.read_text().splitlines():
-            done |= {ending["item"] for ending in json.loads(line)["endings"]}
-    return done
-
-
-def wait_for(what: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 def test_a_driver_that_is_killed_loses_nothing(source, undisturbed, tmp_path) -> None:
@@ -181,15 +135,6 @@ def test_workers_that_are_killed_cost_nothing_but_time(source, undisturbed, tmp_
     assert report.complete
     assert report.done == SERIES
     assert table_bytes(tmp_path) == table_bytes(undisturbed)
-
-
-def notes(output: Path) -> dict[int, str]:
-    """Which worker is at which series."""
-    found = {}
-    for path in (output / WORK).glob("at-*.txt"):
-        with suppress(OSError):
-            found[int(path.name.split("-")[1])] = path.read_text().strip()
-    return found
 
 
 @posix
