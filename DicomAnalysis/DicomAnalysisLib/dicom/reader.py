@@ -149,7 +149,7 @@ def _read_voxels(
             unreadable[k] = error
 
     if any(instance.is_encapsulated for instance, _ in stack.slices):
-        with decoders(), ThreadPoolExecutor(min(os.cpu_count() or 1, count)) as pool:  # a thread waits for each child
+        with decoders() as children, ThreadPoolExecutor(min(children.size, count)) as pool:  # each waits for a child
             _report(pool.map(read, range(count)), count, progress)
     else:  # native pixels come at the speed of memory, which more threads do not raise
         _report(map(read, range(count)), count, progress)

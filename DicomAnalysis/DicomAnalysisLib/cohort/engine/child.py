@@ -42,6 +42,7 @@ def main() -> None:
     spec_line = sys.stdin.readline()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
 
+    from ...dicom.decoding.pool import limit_decoders
     from ...jobs.endings import describe_failure
     from ...logs import set_up_logging
     from .memory import bound_memory
@@ -50,6 +51,7 @@ def main() -> None:
     set_up_logging()
     try:
         spec = TaskSpec.from_json(spec_line)
+        limit_decoders(spec.decoders)
         task = make_task(spec)
         worker = Worker(task, write)
         bound_memory(spec.memory_limit)

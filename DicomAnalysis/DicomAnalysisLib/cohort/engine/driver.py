@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ... import __version__
@@ -142,6 +143,7 @@ class _Run:
         from .local import LocalWorkers
 
         count = min(options.processes, len(self._agenda))
+        spec = replace(spec, decoders=max(1, (os.cpu_count() or 1) // count))
         return LocalWorkers(count, spec.to_json(), options.limit_seconds, options.memory_limit, self._messages)
 
     def _work(self, workers: Workers) -> None:

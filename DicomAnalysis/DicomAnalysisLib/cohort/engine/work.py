@@ -53,6 +53,8 @@ class TaskSpec:
         Of pseudonyms, hexadecimal; empty where identifiers are written.
     memory_limit : int
         Bytes.
+    decoders : int
+        Children of one worker that decode compressed frames, at most.
     """
 
     task: str
@@ -66,6 +68,7 @@ class TaskSpec:
     segmentation: Mapping[str, object] = field(default_factory=dict)
     key: str = ""
     memory_limit: int = 0
+    decoders: int = 1
 
     def to_json(self) -> str:
         """One line."""

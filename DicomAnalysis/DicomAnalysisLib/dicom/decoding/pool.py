@@ -130,19 +130,20 @@ class _Child:
 
 
 class DecoderPool:
-    """As many children as there are cores, at most.
+    """Some children, started when they are needed.
 
     Parameters
     ----------
     interpreter : str or None
         What to start; None: there is none, and frames are decoded in this process.
+    size : int
+        How many there are, at most.
     """
 
-    def __init__(self, interpreter: str | None):
-        self._interpreter = interpreter
+    def __init__(self, interpreter: str | None, size: int):
+        self._interpreter, self.size = interpreter, size
         self._free: queue.LifoQueue[_Child | None] = queue.LifoQueue()
-        self._size = os.cpu_count() or 1
-        for _ in range(self._size):
+        for _ in range(size):
             self._free.put(None)
 
     @property
@@ -194,9 +195,10 @@ class DecoderPool:
 
 
 class _Shared:
-    """The pool of this process, and when it is to end."""
+    """The pool of this process, how large it is to be, and when it is to end."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = 0) -> None:
+        self.size = size or os.cpu_count() or 1
         self.lock = threading.Lock()
         self.users = 0
         self.pool: DecoderPool | None = None
@@ -204,6 +206,11 @@ class _Shared:
 
 
 _shared = _Shared()
+
+
+def limit_decoders(count: int) -> None:
+    """Have so many children at most, not one for each core; for a process that shares them, before its first frame."""
+    _shared.size = count
 
 
 @contextlib.contextmanager
@@ -216,7 +223,7 @@ def decoders() -> Iterator[DecoderPool]:
             shared.ending.cancel()
             shared.ending = None
         if shared.pool is None:
-            shared.pool = DecoderPool(find_interpreter())
+            shared.pool = DecoderPool(find_interpreter(), shared.size)
         pool = shared.pool
     try:
         yield pool
@@ -282,7 +289,7 @@ def _end_idle(shared: _Shared) -> None:
 def _forget() -> None:
     """In a process forked from this one: the children are its parent's."""
     global _shared
-    _shared = _Shared()
+    _shared = _Shared(_shared.size)
 
 
 atexit.register(end_children)
