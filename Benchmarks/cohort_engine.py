@@ -34,7 +34,8 @@ MEGABYTE = 1024**2
 
 def bare_loop(source: Path, count: int) -> None:
     """The same measurement in one loop without an engine; prints its times as JSON."""
-    from DicomAnalysisLib.cohort.engine.work import TaskSpec, make_task
+    from DicomAnalysisLib.cohort.engine.spec import TaskSpec
+    from DicomAnalysisLib.cohort.engine.work import make_task
     from DicomAnalysisLib.dicom.series import series_from_files
 
     task = make_task(TaskSpec("features", ""))

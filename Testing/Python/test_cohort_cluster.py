@@ -15,7 +15,7 @@ from cohort_runs import table_bytes
 from DicomAnalysisLib.cohort.engine.cluster import do_chunk
 from DicomAnalysisLib.cohort.engine.driver import run_cohort
 from DicomAnalysisLib.cohort.engine.options import CohortOptions
-from DicomAnalysisLib.cohort.engine.work import TaskSpec
+from DicomAnalysisLib.cohort.engine.spec import TaskSpec
 from DicomAnalysisLib.cohort.store import FeatureStore
 from DicomAnalysisLib.errors import UsageError
 from small_cohorts import series_uid, write_cohort

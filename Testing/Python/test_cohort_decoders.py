@@ -10,8 +10,8 @@ import psutil
 import pytest
 from DicomAnalysisLib.cohort.engine.driver import run_cohort
 from DicomAnalysisLib.cohort.engine.options import CohortOptions
+from DicomAnalysisLib.cohort.engine.spec import TaskSpec
 from DicomAnalysisLib.cohort.engine.supervisor import Supervisor
-from DicomAnalysisLib.cohort.engine.work import TaskSpec
 from DicomAnalysisLib.cohort.features.interpretable import interpretable_features
 from DicomAnalysisLib.cohort.store import FeatureStore
 from DicomAnalysisLib.dicom.decoding import pool

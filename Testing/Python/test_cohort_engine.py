@@ -23,8 +23,9 @@ from DicomAnalysisLib.cohort.engine.journal import WORK, Journal, read_journals,
 from DicomAnalysisLib.cohort.engine.options import SMALLEST_MEMORY, CohortOptions
 from DicomAnalysisLib.cohort.engine.plan import Plan
 from DicomAnalysisLib.cohort.engine.records import QUARANTINED
+from DicomAnalysisLib.cohort.engine.spec import TaskSpec
 from DicomAnalysisLib.cohort.engine.status import look_at_run
-from DicomAnalysisLib.cohort.engine.work import TaskSpec, make_task
+from DicomAnalysisLib.cohort.engine.work import make_task
 from DicomAnalysisLib.cohort.ledger import NAME as LEDGER
 from DicomAnalysisLib.cohort.ledger import Ending
 from DicomAnalysisLib.cohort.store import FeatureStore
@@ -293,15 +294,16 @@ def test_only_one_run_at_a_time_and_other_mistakes(source, undisturbed, tmp_path
 
 
 def test_the_journal_keeps_what_was_said_whole(tmp_path) -> None:
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, "features", "options")
     journal.at("1.2.3")
-    journal.add([Ending("1.2", "done")], "options")
-    journal.add([Ending("1.3", "failed", "why")], "options")
+    journal.add([Ending("1.2", "done")])
+    journal.add([Ending("1.3", "failed", "why")])
     assert read_notes(tmp_path) == ["1.2.3"]
     (file,) = (tmp_path / WORK).glob("journal-*")
     file.write_bytes(file.read_bytes()[:-5])  # killed in the middle of a line
-    assert [ending.item for ending in read_journals(tmp_path, "options")] == ["1.2"]
-    assert read_journals(tmp_path, "other options") == []
+    assert read_journals(tmp_path) == {("features", "options"): [Ending("1.2", "done")]}
+    file.write_bytes(file.read_bytes().replace(b'"version": "', b'"version": "another '))
+    assert read_journals(tmp_path) == {}
     journal.close()
 
 

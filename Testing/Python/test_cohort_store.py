@@ -70,10 +70,13 @@ def test_models_and_recipes_are_kept_apart(tmp_path) -> None:
     assert store.read(model_hash="bb").names == ("x", "y")
     assert store.read("aa", "1").names == ("a", "b")
     assert store.series("aa", "1") == {"1.1", "1.2"}
-    store.remove("bb", "1")
+    store.remove("bb", "1", {"1.1", "1.2"})
     with pytest.raises(SourceError):
         store.read(model_hash="bb")
     assert len(store.read("aa", "1")) == 2
+    store.append(table(("1.2/stack-2",), model="aa", recipe="1", names=("a", "b")))
+    store.remove("aa", "1", {"1.2", "1.7"})
+    assert store.read("aa", "1").series == ("1.1",)
 
 
 @given(st.permutations(range(6)), st.integers(1, 6))

@@ -125,7 +125,7 @@ class Ledger:
             connection.execute(
                 "UPDATE entries SET state = ?, reason = ?, finished = ?, outcome = ?, interruptions = 0 "
                 "WHERE item = ? AND task = ?",
-                (state, reason, time.time(), json.dumps(plain(outcome or {})), item, task),
+                (state, plain(reason), time.time(), json.dumps(plain(outcome or {})), item, task),
             )
 
     def start_many(self, items: Iterable[str], task: str, options: str, *, dated: bool = True) -> None:
@@ -142,7 +142,17 @@ class Ledger:
         """Note what became of many items in one transaction; without times where not `dated`."""
         now = time.time() if dated else None
         rows = [
-            (e.state, e.reason, options, __version__, now, json.dumps(plain(e.outcome)), e.interruptions, e.item, task)
+            (
+                e.state,
+                plain(e.reason),
+                options,
+                __version__,
+                now,
+                json.dumps(plain(e.outcome)),
+                e.interruptions,
+                e.item,
+                task,
+            )
             for e in endings
         ]
         with self._connection() as connection:
@@ -233,10 +243,12 @@ class Ledger:
             with closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
                 yield connection
         except sqlite3.Error as error:
-            msg = (
-                f"The ledger {self.path} cannot be used ({error}). Choose another output folder, or remove the file "
-                "to start from the beginning."
-            )
+            # The primary code is the lowest byte.
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                advice = "Make room on the disk, or mend it, and start again: what was finished is kept."
+            else:
+                advice = "Choose another output folder, or remove the file to start from the beginning."
+            msg = f"The ledger {self.path} cannot be used ({error}). {advice}"
             raise OutputError(msg) from error
 
 

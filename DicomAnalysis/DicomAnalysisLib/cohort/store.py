@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,24 +93,15 @@ class FeatureStore:
         """The models and recipes of which there are rows, the newest last."""
         series: dict[tuple[str, str], set[str]] = {}
         newest: dict[tuple[str, str], int] = {}
-        for number, path in self._parts():
-            columns = read_rows(path, list(IDENTITY)).to_pydict()
-            for uid, model, recipe in zip(
-                columns["series"], columns["model_hash"], columns["recipe_hash"], strict=True
-            ):
-                series.setdefault((model, recipe), set()).add(uid)
-                newest[model, recipe] = number
+        for number, uid, *key in self._identities():
+            series.setdefault(tuple(key), set()).add(uid)
+            newest[tuple(key)] = number
         found = [StoredVersion(*key, len(uids), newest[key]) for key, uids in series.items()]
         return sorted(found, key=lambda v: (v.newest, v.model_hash, v.recipe_hash))
 
     def series(self, model_hash: str, recipe_hash: str) -> set[str]:
         """The series of which there is a row by one model and recipe; the features themselves are not read."""
-        found: set[str] = set()
-        for _, path in self._parts():
-            columns = read_rows(path, list(IDENTITY)).to_pydict()
-            rows = zip(columns["series"], columns["model_hash"], columns["recipe_hash"], strict=True)
-            found |= {uid for uid, model, recipe in rows if (model, recipe) == (model_hash, recipe_hash)}
-        return found
+        return {uid for _, uid, *key in self._identities() if key == [model_hash, recipe_hash]}
 
     def read(self, model_hash: str | None = None, recipe_hash: str | None = None) -> FeatureTable:
         """The table of one model and recipe, sorted by series.
@@ -158,13 +150,28 @@ class FeatureStore:
                 path.unlink(missing_ok=True)
         return made
 
-    def remove(self, model_hash: str, recipe_hash: str) -> None:
-        """Remove the rows of one model and recipe; nobody else may append meanwhile."""
-        if any((v.model_hash, v.recipe_hash) == (model_hash, recipe_hash) for v in self.versions()):
-            versions = {
-                (v.model_hash, v.recipe_hash): path for v, path in zip(self.versions(), self.compact(), strict=True)
-            }
-            versions[model_hash, recipe_hash].unlink()
+    def remove(self, model_hash: str, recipe_hash: str, series: Collection[str]) -> None:
+        """Remove the rows of some series, of all their stacks, by one model and recipe.
+
+        Nobody else may append meanwhile.
+        """
+        if not any(base_of(name) in series for name in self.series(model_hash, recipe_hash)):
+            return
+        versions = zip(self.versions(), self.compact(), strict=True)
+        path = next(path for v, path in versions if (v.model_hash, v.recipe_hash) == (model_hash, recipe_hash))
+        rows = read_rows(path)
+        kept = [k for k, name in enumerate(rows["series"].to_pylist()) if base_of(name) not in series]
+        if kept:
+            write_rows(path, rows.take(kept))
+        else:
+            path.unlink()
+
+    def _identities(self) -> Iterator[tuple[int, str, str, str]]:
+        """Number, series, model and recipe of every row."""
+        for number, path in self._parts():
+            columns = read_rows(path, list(IDENTITY)).to_pydict()
+            for row in zip(columns["series"], columns["model_hash"], columns["recipe_hash"], strict=True):
+                yield number, *row
 
     def _parts(self) -> list[tuple[int, Path]]:
         """All files with their numbers, lowest first."""
@@ -188,6 +195,11 @@ class FeatureStore:
         merged = pa.concat_tables(tables, promote_options="default")
         last = {uid: row for row, uid in enumerate(merged["series"].to_pylist())}
         return in_order(merged.take([last[uid] for uid in sorted(last)]))
+
+
+def base_of(series: str) -> str:
+    """The series of a row, without what names its stack."""
+    return series.partition("/")[0]
 
 
 def _short(digest: str) -> str:

@@ -2,8 +2,9 @@
 
 The first line is the `TaskSpec`; each further one a chunk, ``{"items": [[item, [file, …]], …]}``. On its
 standard output it says, one JSON object a line: ``ready``, or ``error`` where the task cannot be done at
-all; ``at`` with the place in the chunk before each series; ``done`` with endings that are safely on disk;
-``memory`` with the item over which it ran out of memory, before it ends; ``end`` after the chunk.
+all, or its results cannot be written; ``at`` with the place in the chunk before each series; ``done`` with
+endings that are safely on disk; ``suspect`` with what was wrong with the series that it was at, before it ends over
+that; ``end`` after the chunk.
 What it has finished goes to disk once a second: the rows as a file of the store, then the endings as
 a line of its journal, then the message.
 """
@@ -30,6 +31,8 @@ FLUSH_SECONDS = 1.0
 
 Every time is a file of the table, which costs as much as several small series."""
 FLUSH_ROWS = 512
+IDLE_SECONDS = 900.0
+"""A worker without work ends: on a cluster nobody may come back for it."""
 OUT_OF_MEMORY = 77
 """Exit status."""
 
@@ -43,10 +46,12 @@ def main() -> None:
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
 
     from ...dicom.decoding.pool import limit_decoders
+    from ...errors import DicomAnalysisError
     from ...jobs.endings import describe_failure
     from ...logs import set_up_logging
     from .memory import bound_memory
-    from .work import TaskSpec, make_task
+    from .spec import TaskSpec
+    from .work import make_task, unexpected
 
     set_up_logging()
     try:
@@ -60,7 +65,19 @@ def main() -> None:
         return
     write({"ready": True})
     while True:
-        worker.run(json.loads(lines.get())["items"])
+        try:
+            worker.run(json.loads(lines.get(timeout=IDLE_SECONDS))["items"])
+        except queue.Empty:
+            return
+        except MemoryError:
+            write({"suspect": f"it needs more than the {spec.memory_limit // 1024**2:,} MB that a worker may have"})
+            os._exit(OUT_OF_MEMORY)
+        except (DicomAnalysisError, OSError) as error:  # what was found cannot be written: no series is at fault
+            write({"error": describe_failure(error).message})
+            return
+        except Exception as error:  # noqa: BLE001 (the series over which a worker ends is told with the reason)
+            write({"suspect": unexpected(error)})
+            sys.exit(1)
 
 
 class Worker:
@@ -79,13 +96,21 @@ class Worker:
 
         self._task, self._write = task, write
         self._store = FeatureStore(Path(task.spec.output) / task.spec.task)
-        self._journal = Journal(task.spec.output)
+        self._journal = Journal(task.spec.output, task.spec.task, task.spec.options_hash)
         self._endings: list[Ending] = []
         self._rows: list[Row] = []
         self._flushed = time.monotonic()
 
     def run(self, items: Sequence[tuple[str, Sequence[str]]]) -> None:
-        """Do the series of a chunk."""
+        """Do the series of a chunk.
+
+        Raises
+        ------
+        OutputError
+            If what was found cannot be written.
+        MemoryError
+            If there is not enough of it for a series; those before it are on disk.
+        """
         self._flushed = time.monotonic()
         for place, (item, files) in enumerate(items):
             self._journal.at(item)
@@ -94,9 +119,7 @@ class Worker:
                 ending, rows = self._task.run(item, files)
             except MemoryError:
                 self._flush()
-                self._write({"memory": item})
-                sys.stdout.flush()
-                os._exit(OUT_OF_MEMORY)
+                raise
             self._endings.append(ending)
             self._rows += rows
             if time.monotonic() - self._flushed > FLUSH_SECONDS or len(self._rows) > FLUSH_ROWS:
@@ -109,7 +132,7 @@ class Worker:
         if self._rows:
             self._store.append(self._task.table(self._rows), self._task.spec.number)
         if self._endings:
-            self._journal.add(self._endings, self._task.spec.options_hash)
+            self._journal.add(self._endings)
             self._write({"done": [asdict(ending) for ending in self._endings]})
         self._endings, self._rows = [], []
         self._flushed = time.monotonic()

@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING
 from ...errors import DicomAnalysisError, TaskError, UsageError
 from ...files.atomic import write_bytes, write_text
 from ..entries import Ending
+from .course import ChunkReport
 from .journal import WORK
 from .messages import Chunk, Failed, Finished, Messages, Reported
-from .supervisor import ChunkReport, Supervisor
-from .work import TaskSpec
+from .spec import TaskSpec
+from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -10,12 +10,9 @@ from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ... import __version__
 from ...errors import UsageError
-from ...files.atomic import write_text
-from ...files.json_text import json_text
 from ..deidentify import Pseudonyms, read_or_make_key
-from ..entries import DONE, FAILED, SKIPPED, options_hash
+from ..entries import DONE, SKIPPED, options_hash
 from ..ledger import Ledger, open_ledger
 from ..store import FeatureStore
 from .agenda import Agenda
@@ -26,9 +23,8 @@ from .plan import Plan
 from .progress import RunProgress, Watch
 from .records import COMMIT_SECONDS, RunRecords
 from .report import CohortReport
-from .work import TaskSpec
-
-RUN_FILE = "run.json"
+from .run_file import mark_of_key, refuse_to_mix, write_run_file
+from .spec import TaskSpec
 
 Progress = Callable[[str], None]
 
@@ -83,7 +79,8 @@ def run_cohort(
         if key is not None:
             plan.hide(Pseudonyms(key).series)
         spec = _spec(options, output, key)
-        _write_run_file(output, options, spec)
+        refuse_to_mix(ledger, spec)
+        write_run_file(output, options, spec)
         run = _Run(plan, ledger, options, spec, RunProgress(tell, watch))
         return run.go()
 
@@ -178,8 +175,8 @@ class _Run:
 
     def _finished(self, message: Finished) -> None:
         for ending in self._records.finish(message.endings):
-            if ending.state == FAILED:
-                self._progress.tell(f"{ending.item}: failed: {ending.reason}")
+            if ending.reason and ending.state != SKIPPED:
+                self._progress.tell(f"{ending.item}: {ending.state}: {ending.reason}")
             self._agenda.took(float(ending.outcome.get("seconds", 0.0)))
 
 
@@ -190,8 +187,7 @@ def _spec(options: CohortOptions, output: Path, key: bytes | None) -> TaskSpec:
 
         model_hash, described = describe_model(options.model)
     recipe = recipe_of(options, described)
-    hidden = "" if key is None else Pseudonyms(key).of("key", "which")
-    everything = {"model": model_hash, "recipe": recipe, "hidden": hidden, "device": options.device}
+    everything = {"model": model_hash, "recipe": recipe, "hidden": mark_of_key(key), "device": options.device}
     return TaskSpec(
         task=options.task,
         output=str(output.absolute()),
@@ -204,24 +200,6 @@ def _spec(options: CohortOptions, output: Path, key: bytes | None) -> TaskSpec:
         segmentation=asdict(options.segmentation) if options.task == SEGMENT else {},
         key="" if key is None else key.hex(),
         memory_limit=options.memory_limit,
-    )
-
-
-def _write_run_file(output: Path, options: CohortOptions, spec: TaskSpec) -> None:
-    """What the results in the folder were made with; without paths, for the folder may be given away."""
-    write_text(
-        output / RUN_FILE,
-        json_text(
-            {
-                "task": options.task,
-                "version": __version__,
-                "model_hash": spec.model_hash,
-                "recipe_hash": spec.recipe_hash,
-                "options_hash": spec.options_hash,
-                "identifiers": "pseudonyms" if spec.key else "as in the data",
-                "segmentation": options.segmentation if options.task == SEGMENT else None,
-            }
-        ),
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from ... import __version__
 from ...errors import OutputError
 from ..entries import Ending
 
@@ -29,6 +30,8 @@ class Journal:
     ----------
     output : path
         Folder of the results.
+    task, options : str
+        What the ledger calls the task, and the hash of its options.
 
     Raises
     ------
@@ -36,7 +39,8 @@ class Journal:
         If nothing can be written there.
     """
 
-    def __init__(self, output: Path | str):
+    def __init__(self, output: Path | str, task: str, options: str):
+        self._made_by = {"task": task, "options": options, "version": __version__}
         folder = Path(output) / WORK
         name = f"{os.getpid()}-{secrets.token_hex(6)}"
         try:
@@ -45,18 +49,18 @@ class Journal:
             self._file = os.open(folder / f"journal-{name}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             self._note = os.open(self._note_path, os.O_WRONLY | os.O_CREAT, 0o644)
         except OSError as error:
-            msg = f"Cannot write {folder}: {error.strerror or error}. Choose an output folder that can be written."
-            raise OutputError(msg) from error
+            raise _cannot_write(folder, error) from error
+        self._folder = folder
 
     def at(self, item: str) -> None:
         """Work on an item begins; empty: on none."""
         os.lseek(self._note, 0, os.SEEK_SET)
-        os.write(self._note, item.encode("utf-8", "surrogateescape")[:_WIDTH].ljust(_WIDTH))
+        self._write(self._note, item.encode("utf-8", "surrogateescape")[:_WIDTH].ljust(_WIDTH))
 
-    def add(self, endings: Sequence[Ending], options: str) -> None:
+    def add(self, endings: Sequence[Ending]) -> None:
         """Note endings in one step."""
-        line = json.dumps({"options": options, "endings": [asdict(ending) for ending in endings]}) + "\n"
-        os.write(self._file, line.encode("ascii"))
+        line = json.dumps({**self._made_by, "endings": [asdict(ending) for ending in endings]}) + "\n"
+        self._write(self._file, line.encode("ascii"))
 
     def close(self) -> None:
         """No more is written; the journal stays for the ledger."""
@@ -64,17 +68,25 @@ class Journal:
         os.close(self._note)
         self._note_path.unlink(missing_ok=True)
 
+    def _write(self, descriptor: int, data: bytes) -> None:
+        try:
+            while data:  # a disk that is nearly full takes a part
+                data = data[os.write(descriptor, data) :]
+        except OSError as error:
+            raise _cannot_write(self._folder, error) from error
 
-def read_journals(output: Path | str, options: str) -> list[Ending]:
-    """What workers have finished with the same options, as far as their journals go."""
-    found: dict[str, Ending] = {}
+
+def read_journals(output: Path | str) -> dict[tuple[str, str], list[Ending]]:
+    """What workers of this version have finished, as far as their journals go, by task and hash of its options."""
+    found: dict[tuple[str, str], dict[str, Ending]] = {}
     for path in sorted((Path(output) / WORK).glob(_JOURNAL)):
         for line in path.read_bytes().splitlines():
             with contextlib.suppress(ValueError, KeyError, TypeError):  # a last line that was cut short
                 entry = json.loads(line)
-                if entry["options"] == options:
-                    found |= {ending["item"]: Ending(**ending) for ending in entry["endings"]}
-    return list(found.values())
+                if entry["version"] == __version__:
+                    endings = {ending["item"]: Ending(**ending) for ending in entry["endings"]}
+                    found.setdefault((entry["task"], entry["options"]), {}).update(endings)
+    return {made_by: list(endings.values()) for made_by, endings in found.items()}
 
 
 def read_notes(output: Path | str) -> list[str]:
@@ -91,3 +103,9 @@ def remove_journals(output: Path | str) -> None:
             path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # something else is in it
         folder.rmdir()
+
+
+def _cannot_write(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"Cannot write {folder}: {error.strerror or error}. Choose an output folder that can be written."
+    )

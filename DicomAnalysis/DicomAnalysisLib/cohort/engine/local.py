@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 
-from ...errors import DicomAnalysisError
+from ...errors import DicomAnalysisError, TaskError
+from ...jobs.endings import describe_failure
 from ..entries import Ending
 from .messages import Chunk, Failed, Finished, Messages, Reported
 from .supervisor import Supervisor
@@ -53,7 +54,9 @@ class LocalWorkers:
         try:
             while (chunk := self._chunks.get()) is not None:
                 self._messages.put(Reported(chunk, supervisor.run(chunk.items, tell)))
-        except (DicomAnalysisError, OSError) as error:
+        except DicomAnalysisError as error:
             self._messages.put(Failed(error))
+        except Exception as error:  # noqa: BLE001 (whoever waits for the chunk must hear of it, whatever it is)
+            self._messages.put(Failed(TaskError(describe_failure(error).message)))
         finally:
             supervisor.end()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..entries import Ending
-from .supervisor import ChunkReport, Items
+from .course import ChunkReport, Items
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,13 @@ Messages = queue.SimpleQueue
 
 
 class Workers(Protocol):
-    """Who does chunks: processes of this machine, or a cluster."""
+    """Who does chunks: processes of this machine, or a cluster.
+
+    Attributes
+    ----------
+    capacity : int
+        How many chunks they can have at once.
+    """
 
     capacity: int
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import contextmanager
 from pathlib import Path
 
 from ...dicom import tags
@@ -14,7 +13,7 @@ from ...dicom.database import DatabaseSource
 from ...dicom.header import RefusedFileError, is_regular_file, read_header
 from ...dicom.problem import Problem
 from ...dicom.sources import DATABASE_NAME
-from ...errors import SourceError, UsageError
+from ...errors import OutputError, SourceError, UsageError
 from ...files.names import safe_name
 
 _WANTED = frozenset((tags.SERIES_INSTANCE_UID, tags.SPECIFIC_CHARACTER_SET))
@@ -63,7 +62,7 @@ class Plan:
         self.refused = 0
         self._listed = None if isinstance(source, (str, Path)) else [os.fspath(path) for path in source]
         self._source, self._output = Path() if self._listed is not None else Path(source), Path(output).resolve()
-        self._folder: tempfile.TemporaryDirectory | None = None
+        self._files: sqlite3.Connection | None = None
         self._database = _open_database(self._source) if self._listed is None else None
         self._uids: dict[str, str] = {}
         self._hidden: dict[str, str] = {}
@@ -79,8 +78,8 @@ class Plan:
         item = self._hidden.get(item, item)
         if self._database is not None:
             return self._database.paths(self._uids[item])
-        with closing(sqlite3.connect(self._file)) as connection:
-            rows = connection.execute("SELECT path FROM files WHERE item = ? ORDER BY path", (item,))
+        with _told():
+            rows = self._files.execute("SELECT path FROM files WHERE item = ? ORDER BY path", (item,))
             return [os.fsdecode(row[0]) for row in rows]
 
     def choose(self, *series_uids: str) -> None:
@@ -106,13 +105,9 @@ class Plan:
 
     def close(self) -> None:
         """Remove the temporary database."""
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
-
-    @property
-    def _file(self) -> Path:
-        return Path(self._folder.name) / "files.sqlite"
+        if self._files is not None:
+            self._files.close()
+            self._files = None
 
     def _search(self, tell: Callable[[str], None]) -> None:
         if self._listed is None and not self._source.exists():
@@ -121,9 +116,9 @@ class Plan:
         if self._listed is None and self._source.is_dir() and self._source.resolve() == self._output:
             msg = f"The output folder {self._output} is the source; choose another one."
             raise UsageError(msg)
-        self._folder = tempfile.TemporaryDirectory(prefix="dicom-analysis-cohort-", ignore_cleanup_errors=True)
-        with closing(sqlite3.connect(self._file)) as connection:
-            connection.execute("PRAGMA synchronous = OFF")
+        # Without a name it is in memory, and from two megabytes on in a file that goes with this process.
+        self._files = connection = sqlite3.connect("")
+        with _told():
             connection.execute("CREATE TABLE files (item TEXT NOT NULL, path BLOB NOT NULL)")
             known: list[tuple[str, bytes]] = []
             for number, (item, path) in enumerate(self._headers(), start=1):
@@ -174,6 +169,19 @@ class Plan:
         self.refused += 1
         if problem.is_dicom and len(self.problems) < _SHOWN_PROBLEMS:
             self.problems.append(problem)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say what to do where the temporary database finds no room."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        msg = (
+            f"The list of files does not fit among the temporary files ({error}); make room there, or name another "
+            "folder for them in the environment variable TMPDIR."
+        )
+        raise OutputError(msg) from error
 
 
 def _open_database(path: Path) -> DatabaseSource | None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ...files.names import is_safe_uid
 from ...files.result_folder import RESULT
 from ..entries import DONE, FAILED, PENDING, SKIPPED, Ending, Entry
 from ..ledger import Ledger
-from ..store import FeatureStore
+from ..store import FeatureStore, base_of
 from .agenda import TRIES, Agenda
 from .journal import read_journals, read_notes, remove_journals
 from .options import SEGMENT
-from .work import TaskSpec
+from .spec import TaskSpec
 
 QUARANTINED = "quarantined"
 COMMIT_SECONDS = 1.0
@@ -66,7 +67,7 @@ class RunRecords:
         retry_failed : bool
             Do again what failed.
         """
-        self._catch_up(store, anew)
+        self._catch_up(anew)
         return self._choose(store, retry_failed)
 
     def start(self, items: Iterable[str]) -> None:
@@ -111,25 +112,28 @@ class RunRecords:
         self.commit()
         self._ledger.release(blame=False)
 
-    def _catch_up(self, store: FeatureStore, anew: bool) -> None:
+    def _catch_up(self, anew: bool) -> None:
         """Bring the ledger up to date with what an earlier run has finished and could not say any more."""
         task, spec = self._task, self._spec
         self._ledger.add(self._items, task, anew=anew)
         self._ledger.release(blame=False)
+        finished = read_journals(spec.output)
         if anew:
-            store.remove(spec.model_hash, spec.recipe_hash)
-        else:
-            finished = read_journals(spec.output, spec.options_hash)
-            self._ledger.finish_many(finished, task, spec.options_hash, dated=not spec.key)
-            ended = {ending.item for ending in finished}
+            finished.pop((spec.task, spec.options_hash), None)
+        for (other, options), endings in finished.items():
+            self._ledger.finish_many(endings, ledger_task(other), options, dated=not spec.key)
+        if not anew:
+            ended = {ending.item for endings in finished.values() for ending in endings}
             self._ledger.blame([item for item in read_notes(spec.output) if item not in ended], task)
         remove_journals(spec.output)
 
     def _choose(self, store: FeatureStore, retry_failed: bool) -> Agenda:
         """What is to be done: all that is not done with the same options; last what a process ended over."""
-        stored = bool(store.series(self._spec.model_hash, self._spec.recipe_hash))
+        made_by = self._spec.model_hash, self._spec.recipe_hash
+        stored = Counter(map(base_of, store.series(*made_by)))
         todo: list[str] = []
         suspects: dict[str, int] = {}
+        stale: set[str] = set()
         for entry in self._ledger.entries(self._task):
             if entry.item not in self._items:
                 continue
@@ -138,26 +142,36 @@ class RunRecords:
                     self.failed[entry.item] = entry.reason
                 else:
                     self.kept += 1
-            elif entry.interruptions and not retry_failed:
+                continue
+            stale.update(_bases(entry))
+            if entry.interruptions and not retry_failed:
                 # A worker ended over it, which gave a reason; or it was only in work when the run itself was ended.
                 suspects[entry.item] = 1 if entry.reason else 0
             else:
                 todo.append(entry.item)
+        # Of what fails this time, or has fewer stacks, nothing is to stay.
+        store.remove(*made_by, stale)
         return Agenda(todo, suspects)
 
-    def _is_kept(self, entry: Entry, stored: bool, retry_failed: bool) -> bool:
+    def _is_kept(self, entry: Entry, stored: Mapping[str, int], retry_failed: bool) -> bool:
         """Whether an item needs not be done: it was, and what it gave is still there; or it failed for good."""
         current = entry.is_current(self._spec.options_hash)
         if entry.state == FAILED:
             return not retry_failed and (entry.reason.startswith(QUARANTINED) or current)
         if entry.state == DONE:
-            return current and stored and self._has_folder(entry.item)
+            rows = sum(stored.get(base, 0) for base in _bases(entry))
+            return current and rows >= entry.outcome.get("rows", 1) and self._has_folder(entry.item)
         return entry.state == SKIPPED and current
 
     def _has_folder(self, item: str) -> bool:
         if self._spec.task != SEGMENT or self._spec.key or not is_safe_uid(item):
             return True
         return (Path(self._spec.output) / item / RESULT).is_file()
+
+
+def _bases(entry: Entry) -> Sequence[str]:
+    """What the rows of an item are called in the table: like it, where its series has a UID."""
+    return entry.outcome.get("series") or (entry.item,)
 
 
 def ledger_task(task: str) -> str:

@@ -12,7 +12,8 @@ from ...errors import TaskError
 from ...files.result_folder import RESULT
 from ...run import segment_source
 from ...segmentation.options import SegmentationOptions
-from .work import Row, SkippedError, TaskSpec, require_ct, row_of, stacks_of, volumes_of
+from .spec import TaskSpec
+from .work import Row, SkippedError, require_ct, row_of, stacks_of, volumes_of
 
 MEASURED = ("volume_ml", "voxels", "components", "mean_hu", "max_hu")
 

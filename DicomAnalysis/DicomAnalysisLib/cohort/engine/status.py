@@ -50,7 +50,8 @@ def look_at_run(output: Path | str) -> list[TaskStatus]:
     found: list[TaskStatus] = []
     if path.is_file():
         try:
-            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
+            # Not read-only: what a killed run has left half-written in it is put right first.
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=30)) as connection:
                 tasks = connection.execute("SELECT DISTINCT task FROM entries ORDER BY task").fetchall()
                 found = [
                     _status(connection, task, _is_held(path.parent)) for (task,) in tasks if task.startswith(_PREFIX)

@@ -13,22 +13,18 @@ import queue
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from ...errors import TaskError
 from ...jobs.command import LIBRARY_PARENT, child_environment, find_python
 from ...jobs.endings import unexplained_ending
 from ...jobs.events import MEMORY
 from ...jobs.process_tree import kill_tree, popen_arguments
-from ..entries import Ending
+from .course import ChunkCourse, ChunkReport, Done, Items
 from .memory import tree_memory
-
-Items = Sequence[tuple[str, Sequence[str]]]
-Done = Callable[[list[Ending]], None]
 
 START_SECONDS = 300.0
 """A worker may have to load a model from a slow disk."""
+START_TRIES = 3
 LOOK_SECONDS = 0.1
 MEMORY_SECONDS = 0.5
 RECYCLE_SHARE = 0.75
@@ -38,34 +34,6 @@ RECYCLE_SERIES = 5000
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from DicomAnalysisLib.cohort.engine.child import main; main()"
 _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL", "NUMEXPR", "ITK_GLOBAL_DEFAULT")}
 """Workers are many; each uses one core."""
-
-
-@dataclass
-class ChunkReport:
-    """What became of a chunk.
-
-    Attributes
-    ----------
-    left : list of str
-        Items that were not done, through no fault of theirs.
-    suspect : str
-        The item over which the worker ended; empty where none did.
-    reason : str
-        How.
-    memory : int
-        Largest resident memory seen, bytes.
-    doubtful : list of str
-        Items of which one may be at fault; each is to be tried alone.
-    worker_ended : bool
-        Whether the worker is no more.
-    """
-
-    left: list[str] = field(default_factory=list)
-    suspect: str = ""
-    reason: str = ""
-    memory: int = 0
-    doubtful: list[str] = field(default_factory=list)
-    worker_ended: bool = False
 
 
 class Supervisor:
@@ -103,14 +71,19 @@ class Supervisor:
         Raises
         ------
         TaskError
-            If the task cannot be begun at all: a model cannot be read, a package is missing.
+            If the task cannot be begun at all (a model cannot be read, a package is missing), or its results
+            cannot be written.
         """
         self._start()
         request = json.dumps({"items": [[item, list(files)] for item, files in items]}) + "\n"
         with contextlib.suppress(OSError):  # it has ended: the loop below finds out
             self._child.stdin.write(request.encode("ascii"))
             self._child.stdin.flush()
-        report = self._watch(items, on_done)
+        try:
+            report = self._watch(ChunkCourse(items, on_done))
+        except TaskError:
+            self.end()
+            raise
         self._series += len(items)
         if report.worker_ended or self._series >= RECYCLE_SERIES or self._is_full(report):
             self.end()
@@ -136,9 +109,20 @@ class Supervisor:
     def _start(self) -> None:
         if self._child is not None:
             return
-        if self._closed:
-            msg = "The run was ended."
-            raise TaskError(msg)
+        how = ""
+        for _ in range(START_TRIES):  # somebody may end it while it starts
+            if self._closed:
+                msg = "The run was ended."
+                raise TaskError(msg)
+            self._launch()
+            how = self._why_not_ready()
+            if not how:
+                return
+            self.end()
+        msg = f"No worker could be started: it {how}. Start the run again; reinstall the program if that does not help."
+        raise TaskError(msg)
+
+    def _launch(self) -> None:
         command = [find_python(), "-c", _START, str(LIBRARY_PARENT)]
         with open(self._log, "ab") as log:  # noqa: PTH123 (may be the null device)
             child = subprocess.Popen(
@@ -152,51 +136,51 @@ class Supervisor:
         self._messages = queue.SimpleQueue()
         threading.Thread(target=_listen, args=(child, self._messages), daemon=True).start()
         self._child = child
+        if self._closed:  # meanwhile
+            kill_tree(child)
         with contextlib.suppress(OSError):
             child.stdin.write(self._spec.encode("utf-8") + b"\n")
             child.stdin.flush()
-        self._wait_until_ready()
 
-    def _wait_until_ready(self) -> None:
+    def _why_not_ready(self) -> str:
+        """Wait until the worker is ready; how it ended where it is not.
+
+        Raises
+        ------
+        TaskError
+            If it says that it cannot do the task.
+        """
         try:
             message = self._messages.get(timeout=START_SECONDS)
         except queue.Empty:
-            message = None
-        if message is not None and "ready" in message:
-            return
-        code = self._child.poll()
-        self.end()
-        msg = str(message["error"]) if message else f"A worker did not start (exit code {code}); reinstall the program."
-        raise TaskError(msg)
+            return f"said nothing for {START_SECONDS:g} s"
+        if message is None:
+            return _how(self._child.wait())
+        if "error" in message:
+            self.end()
+            raise TaskError(str(message["error"]))
+        size = tree_memory(self._child.pid)
+        if 0 < self._memory_limit < size:
+            self.end()
+            msg = (
+                f"A worker takes {_megabytes(size)} before its first series, more than the "
+                f"{_megabytes(self._memory_limit)} that it may have; give it more memory."
+            )
+            raise TaskError(msg)
+        return ""
 
-    def _watch(self, items: Items, on_done: Done) -> ChunkReport:
-        report = ChunkReport()
-        done: set[str] = set()
-        at, since, looked = -1, time.monotonic(), 0.0
-        while True:
-            message = self._next_message()
-            if message is None:
-                break
-            if "at" in message:
-                at, since = int(message["at"]), time.monotonic()
-            elif "done" in message:
-                endings = [Ending(**ending) for ending in message["done"]]
-                done |= {ending.item for ending in endings}
-                on_done(endings)
-            elif "memory" in message:
-                report.reason = f"it needs more than the {_megabytes(self._memory_limit)} that a worker may have"
-            elif "end" in message:
-                return report
+    def _watch(self, course: ChunkCourse) -> ChunkReport:
+        looked = 0.0
+        while (message := self._next_message()) is not None:
+            if course.hear(message):
+                return course.report
             if time.monotonic() - looked > MEMORY_SECONDS:
                 looked = time.monotonic()
-                self._look(report)
-            if at >= 0 and time.monotonic() - since > self._limit_seconds:
-                self._stop(report, f"it took longer than {self._limit_seconds:g} s")
-        report.worker_ended = True
-        if at >= 0 and items[at][0] not in done:
-            self._blame(report, items[at][0])
-        report.left = [item for item, _ in items if item not in done and item != report.suspect]
-        return report
+                self._look(course.report)
+            if course.seconds > self._limit_seconds:
+                self._stop(course.report, f"it took longer than {self._limit_seconds:g} s")
+        how = _how(self._child.wait())
+        return course.worker_ended("" if self._closed else f"the worker {how}")
 
     def _next_message(self) -> dict | None:
         """What the worker says, nothing for a while; None where it has ended."""
@@ -214,16 +198,6 @@ class Supervisor:
         report.reason = report.reason or reason
         kill_tree(self._child)
 
-    def _blame(self, report: ChunkReport, item: str) -> None:
-        """Name the series over which the worker ended, and how it ended; nobody is to blame where we ended it."""
-        code = self._child.wait()
-        if self._closed:
-            return
-        report.suspect = item
-        if not report.reason:
-            want = unexplained_ending(code, "").kind == MEMORY
-            report.reason = f"the worker {_how(code)}" + (", for want of memory perhaps" if want else "")
-
     def _is_full(self, report: ChunkReport) -> bool:
         return self._child is not None and 0 < RECYCLE_SHARE * self._memory_limit < report.memory
 
@@ -238,12 +212,14 @@ def _listen(child: subprocess.Popen, messages: queue.SimpleQueue[dict | None]) -
 
 
 def _how(code: int) -> str:
+    """How a process ended."""
+    how = f"ended with exit code {code}"
     if code < 0:
         import signal
 
         with contextlib.suppress(ValueError):
-            return f"was ended by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
+            how = f"was ended by {signal.Signals(-code).name}"
+    return how + (", for want of memory perhaps" if unexplained_ending(code, "").kind == MEMORY else "")
 
 
 def _megabytes(size: int) -> str:

@@ -1,19 +1,20 @@
 """What every worker does, on this machine and on a cluster: one series in, rows of a table and an ending out.
 
-A `TaskSpec` says what is done; it has a JSON form, and a worker makes its `SeriesTask` of it once.
+A `TaskSpec` says what is done; a worker makes its `SeriesTask` of it once.
 """
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ...batch.outcomes import is_damaged_image
 from ...dicom.header import RefusedFileError
 from ...dicom.problem import Problem
 from ...dicom.reader import read_stack
@@ -26,58 +27,14 @@ from ..deidentify import Pseudonyms
 from ..entries import DONE, FAILED, SKIPPED, Ending
 from ..features.acquisition import ACQUISITION_TAGS, acquisition_tags, tags_of_image
 from ..features.table import FeatureTable
+from ..store import base_of
 from .options import CLASSIFY, FEATURES
+from .spec import TaskSpec
 
 logger = logging.getLogger(__name__)
 
 _HIDDEN = re.compile(r"\S*[/\\]\S*|\b\d+(?:\.\d+){2,}\b|\b\d{4}[-/.]?\d{2}[-/.]?\d{2}\b")
 """Paths, UIDs and dates in a message."""
-
-
-@dataclass(frozen=True)
-class TaskSpec:
-    """What a worker does, with a JSON form.
-
-    Attributes
-    ----------
-    task : str
-    output : str
-        Folder of the results.
-    number : int
-        Of the run: the rows of a later one win.
-    options_hash, model_hash, recipe_hash : str
-    model, device : str
-    segmentation : mapping
-        Fields of `SegmentationOptions`.
-    key : str
-        Of pseudonyms, hexadecimal; empty where identifiers are written.
-    memory_limit : int
-        Bytes.
-    decoders : int
-        Children of one worker that decode compressed frames, at most.
-    """
-
-    task: str
-    output: str
-    number: int = 1
-    options_hash: str = ""
-    model_hash: str = ""
-    recipe_hash: str = ""
-    model: str = ""
-    device: str = "auto"
-    segmentation: Mapping[str, object] = field(default_factory=dict)
-    key: str = ""
-    memory_limit: int = 0
-    decoders: int = 1
-
-    def to_json(self) -> str:
-        """One line."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> TaskSpec:
-        """Back from `to_json`."""
-        return cls(**json.loads(text))
 
 
 @dataclass(frozen=True)
@@ -164,21 +121,24 @@ class SeriesTask:
             raise
         except Exception as error:  # a bug met on one series must not stop the others
             logger.debug("unexpected error", exc_info=True)
-            state, reason = FAILED, f"an unexpected {type(error).__name__}{_where(error)}; please report it"
-        seconds = round(time.perf_counter() - started, 4)
-        return Ending(item, state, self._said(reason), {"rows": len(rows), "seconds": seconds}), rows
+            state, reason = FAILED, unexpected(error)
+        outcome = {"rows": len(rows), "seconds": round(time.perf_counter() - started, 4)}
+        bases = sorted({base_of(row.series) for row in rows} - {item})
+        return Ending(item, state, self._said(reason, files), outcome | ({"series": bases} if bases else {})), rows
 
     def _measure(self, files: Sequence[str]) -> tuple[str, str, list[Row]]:
         series, problems = series_from_files(files)
+        _refuse_lost(files, problems)
         if series:
             rows = self.measurement.rows(series, problems)
         else:
             rows = flat_rows(files, self.measurement.measure) if self.measurement.takes_flat else []
             if not rows:
                 return *_nothing_to_read(problems), []
+        _refuse_lost(files)
         if not rows:
             return SKIPPED, "scout images only", []
-        return DONE, "", [self._hidden(row) for row in rows]
+        return DONE, _left_out(files, problems, rows), [self._hidden(row) for row in rows]
 
     def table(self, rows: Sequence[Row]) -> FeatureTable:
         """Rows as what is stored."""
@@ -201,8 +161,14 @@ class SeriesTask:
             return row
         return Row(hide.series(row.series), hide.of("patient", row.patient), row.values, hide.tags(row.tags), ())
 
-    def _said(self, reason: str) -> str:
-        return reason if self._pseudonyms is None else _HIDDEN.sub("(hidden)", reason)
+    def _said(self, reason: str, files: Sequence[str]) -> str:
+        if self._pseudonyms is None or not reason:
+            return reason
+        # A name with blanks is more than the pattern finds.
+        names = {part for path in map(Path, files) for part in (str(path), path.name, *map(str, path.parents))}
+        for name in sorted(names - {"", "/", "."}, key=len, reverse=True):
+            reason = reason.replace(name, "(hidden)")
+        return _HIDDEN.sub("(hidden)", reason)
 
 
 class SkippedError(DicomAnalysisError):
@@ -267,17 +233,40 @@ def flat_rows(files: Sequence[str], measure: Callable[[Volume], Mapping[str, flo
     return rows
 
 
-def _nothing_to_read(problems: Sequence[Problem]) -> tuple[str, str]:
-    from ...batch.outcomes import is_damaged_image
+def _refuse_lost(files: Sequence[str], problems: Sequence[Problem] = ()) -> None:
+    """Refuse a series of which a file has gone, or is no DICOM any more: the rest of it is another series.
 
+    Raises
+    ------
+    TaskError
+        If that is so.
+    """
+    lost = {problem.path: problem.reason for problem in problems if not problem.is_dicom}
+    lost |= {path: "the file is missing" for path in files if not os.path.isfile(path)}  # noqa: PTH113 (many strings)
+    if lost:
+        msg = (
+            f"{len(lost)} of its {len(files)} files cannot be read any more ({next(iter(lost.values()))}); when they "
+            "are back, run again with --retry-failed"
+        )
+        raise TaskError(msg)
+
+
+def _left_out(files: Sequence[str], problems: Sequence[Problem], rows: Sequence[Row]) -> str:
+    """What is to be said of a series that was measured without some of its files; empty where it was not."""
+    used = {path for row in rows for path in row.files}
+    damaged = [problem for problem in problems if problem.path not in used and is_damaged_image(problem)]
+    return f"{len(damaged)} of its {len(files)} files were left out: {damaged[0].reason}" if damaged else ""
+
+
+def _nothing_to_read(problems: Sequence[Problem]) -> tuple[str, str]:
     damaged = [problem for problem in problems if is_damaged_image(problem)]
     if damaged:
         return FAILED, f"none of its files can be read: {damaged[0].reason}"
     return SKIPPED, f"no image: {problems[0].reason}" if problems else "it has no files"
 
 
-def _where(error: Exception) -> str:
-    """Place of an unexpected error in this library, without its text, which may quote a header."""
+def unexpected(error: Exception) -> str:
+    """What is said of a bug: its kind and place in this library, without its text, which may quote a header."""
     trace = error.__traceback__
     place = ""
     while trace is not None:
@@ -285,7 +274,7 @@ def _where(error: Exception) -> str:
         if "DicomAnalysisLib" in file.parts:
             place = f" ({file.stem}, line {trace.tb_lineno})"
         trace = trace.tb_next
-    return place
+    return f"an unexpected {type(error).__name__}{place}; please report it"
 
 
 def require_ct(series: Sequence[Series], what: str) -> None:

@@ -6,6 +6,8 @@ not measured), ``tag.<name>`` (text) and ``files`` (list of text).
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ import numpy as np
 
 from ...errors import OutputError, SourceError, UsageError
 from ...files.atomic import atomic_path
+from ...files.json_text import plain
 from .table import FeatureTable
 
 if TYPE_CHECKING:
@@ -38,17 +41,21 @@ def to_arrow(table: FeatureTable) -> pa.Table:
         raise UsageError(msg)
     count = len(table)
     text = pa.string()
+
+    def texts(values: Iterable[str]) -> list[str]:  # names of files may be bytes that are no text
+        return [value if value.isascii() else plain(value) for value in values]
+
     columns: dict[str, pa.Array] = {
         "series": pa.array(table.series, text),
-        "patient": pa.array(table.patients, text),
+        "patient": pa.array(texts(table.patients), text),
         "model_hash": pa.array([table.model_hash] * count, text),
         "recipe_hash": pa.array([table.recipe_hash] * count, text),
     }
     for k, name in enumerate(table.names):
         values = np.ascontiguousarray(table.values[:, k])
         columns[name] = pa.array(values, pa.float32(), mask=np.isnan(values))
-    columns |= {_TAG + name: pa.array(table.tags[name], text) for name in sorted(table.tags)}
-    columns[_FILES] = pa.array([list(table.sources.get(uid, ())) for uid in table.series], pa.list_(text))
+    columns |= {_TAG + name: pa.array(texts(table.tags[name]), text) for name in sorted(table.tags)}
+    columns[_FILES] = pa.array([texts(table.sources.get(uid, ())) for uid in table.series], pa.list_(text))
     return pa.table(columns)
 
 
@@ -100,6 +107,9 @@ def write_rows(path: Path, rows: pa.Table) -> None:
     with atomic_path(path) as temporary:
         try:
             pq.write_table(rows, temporary, compression="zstd")
+            # Before it takes the place of others: a power cut must not leave an empty file and the others removed.
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         except pa.ArrowException as error:
             msg = f"Cannot write {path} ({error}). Choose an output folder that can be written."
             raise OutputError(msg) from error
