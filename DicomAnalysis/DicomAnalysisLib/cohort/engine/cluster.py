@@ -17,14 +17,16 @@ import json
 import secrets
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ... import __version__
 from ...errors import DicomAnalysisError, TaskError, UsageError
 from ...files.atomic import write_bytes, write_text
+from ...jobs.endings import describe_failure
 from ..entries import Ending
 from .course import ChunkReport
 from .journal import WORK
@@ -71,35 +73,52 @@ class DaskWorkers:
         messages: Messages,
         tell: Callable[[str], None],
     ):
-        self._client = _connect(address)
-        self._messages, self._spec = messages, spec
+        self._client, self._address = _connect(address), address
+        self._messages, self._spec, self._tell = messages, spec, tell
+        self._is_over = False
         self._limits = {"limit_seconds": limit_seconds, "memory_limit": memory_limit}
         self._token = secrets.token_hex(16)
         write_text(Path(spec.output) / WORK / _TOKEN, self._token)
         self._futures: set[Future] = set()
-        # Two chunks for each thread: one in work, one waiting.
-        threads = sum(self._client.nthreads().values())
-        self.capacity = 2 * threads
-        tell(f"{threads} worker threads at {address}")
+        self.capacity = -1
+        self.look()
 
     def submit(self, chunk: Chunk) -> None:
         """Have a chunk done by some worker of the cluster."""
         request = {
             "spec": asdict(self._spec),
+            "version": __version__,
             "token": self._token,
             "items": [[item, list(files)] for item, files in chunk.items],
             **self._limits,
         }
-        future = self._client.submit(do_chunk, json.dumps(request), pure=False, retries=0)
+        try:
+            future = self._client.submit(do_chunk, json.dumps(request), pure=False, retries=0)
+        except Exception as error:
+            raise self._gone() from error
         self._futures.add(future)
         future.add_done_callback(lambda done: self._take(chunk, done))
 
+    def look(self) -> None:
+        """See how many there are by now: a cluster grows while its jobs are started, and shrinks."""
+        try:
+            threads = sum(self._client.nthreads(callback_timeout=CONNECT_SECONDS).values())
+        except Exception as error:
+            raise self._gone() from error
+        # Two chunks for each thread: one in work, one waiting.
+        if self.capacity != 2 * threads:
+            self.capacity = 2 * threads
+            self._tell(f"{threads} worker threads at {self._address}" + ("" if threads else "; waiting for some"))
+
     def close(self) -> None:
         """Take back what is not done and leave the cluster as it was."""
+        self._is_over = True
         with contextlib.suppress(Exception):  # a scheduler that has gone away has nothing to take back
-            self._client.cancel(list(self._futures))
-            self._client.run(forget_supervisors)
-        self._client.close(timeout=5)
+            if self._client.status == "running":
+                self._client.cancel(list(self._futures))
+                self._client.run(forget_supervisors)
+        with contextlib.suppress(Exception):
+            self._client.close(timeout=5)
         (Path(self._spec.output) / WORK / _TOKEN).unlink(missing_ok=True)
 
     def _take(self, chunk: Chunk, future: Future) -> None:
@@ -107,13 +126,12 @@ class DaskWorkers:
         self._futures.discard(future)
         try:
             answer = future.result()
-        except CancelledError:
+        except CancelledError as error:
+            if not self._is_over:  # nobody here has taken it back: the connection was lost
+                self._messages.put(Failed(self._gone(error)))
             return
         except Exception as error:  # noqa: BLE001 (Dask documents no limit to what a lost task may raise)
             self._messages.put(self._lost(chunk, error))
-            return
-        if answer["error"]:
-            self._messages.put(Failed(TaskError(answer["error"])))
             return
         try:
             for name, data in answer["files"].items():
@@ -122,10 +140,23 @@ class DaskWorkers:
             self._messages.put(Failed(error))
             return
         self._messages.put(Finished([Ending(**ending) for ending in answer["endings"]]))
-        self._messages.put(Reported(chunk, ChunkReport(**answer["report"])))
+        if answer["error"]:
+            self._messages.put(Failed(TaskError(answer["error"])))
+        else:
+            self._messages.put(Reported(chunk, ChunkReport(**answer["report"])))
+
+    def _gone(self, error: Exception | None = None) -> TaskError:
+        gone = TaskError(
+            f"The connection to the Dask scheduler at {self._address} was lost. What was finished is kept; start the "
+            "scheduler, and the same command again does the rest."
+        )
+        gone.__cause__ = error
+        return gone
 
     def _lost(self, chunk: Chunk, error: Exception) -> Reported | Failed:
         """A Dask worker died over a chunk: of several series nobody knows which, so each goes out alone."""
+        if isinstance(error, OSError):  # a chunk answers with its errors: this is the connection's
+            return Failed(self._gone(error))
         if type(error).__name__ != "KilledWorker":
             return Failed(TaskError(f"The cluster could not do the work ({type(error).__name__}); see its logs."))
         items = [item for item, _ in chunk.items]
@@ -149,27 +180,39 @@ def do_chunk(request: str) -> dict[str, object]:
         of what was made, where this worker does not see the output folder).
     """
     asked = json.loads(request)
+    answer: dict[str, object] = {"report": {}, "endings": [], "error": "", "files": {}}
+    if asked["version"] != __version__:
+        answer["error"] = (
+            f"A worker of the cluster has version {__version__} of this program, the run is of {asked['version']}; "
+            "install the same everywhere."
+        )
+        return answer
+    try:
+        _do_items(asked, answer)
+    except Exception as error:  # noqa: BLE001 (what Dask would report of it does not say what to do)
+        answer["error"] = describe_failure(error).message
+    return answer
+
+
+def _do_items(asked: Mapping[str, object], answer: dict[str, object]) -> None:
+    """Do the items of a request; what was finished stands in the answer also where the rest cannot be done."""
     spec = TaskSpec(**asked["spec"])
     with contextlib.ExitStack() as stack:
         is_shared = _reads(Path(spec.output) / WORK / _TOKEN) == asked["token"]
         if not is_shared:
             spec = replace(spec, output=stack.enter_context(tempfile.TemporaryDirectory(prefix="dicom-analysis-")))
         endings: list[Ending] = []
-        answer: dict[str, object] = {"report": {}, "error": "", "files": {}}
         supervisor = _borrow(spec, asked["limit_seconds"], asked["memory_limit"])
         try:
             answer["report"] = asdict(supervisor.run(asked["items"], endings.extend))
-        except DicomAnalysisError as error:
-            answer["error"] = str(error)
         finally:
             if is_shared:
                 _give_back(spec, supervisor)
             else:
                 supervisor.end()
-        answer["endings"] = [asdict(ending) for ending in endings]
-        if not is_shared:
-            answer["files"] = _made(Path(spec.output))
-        return answer
+            answer["endings"] = [asdict(ending) for ending in endings]
+            if not is_shared:
+                answer["files"] = _made(Path(spec.output))
 
 
 def forget_supervisors() -> None:

@@ -151,6 +151,7 @@ class _Run:
             with suppress(queue.Empty):
                 self._take(self._messages.get(timeout=COMMIT_SECONDS))
             if self._records.commit(now=False):
+                workers.look()
                 self._progress.update(self._records.gone_through)
 
     def _take(self, message: object) -> None:

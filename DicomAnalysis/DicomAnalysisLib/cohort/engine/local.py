@@ -39,6 +39,9 @@ class LocalWorkers:
         """Have a chunk done by the next worker that is free."""
         self._chunks.put(chunk)
 
+    def look(self) -> None:
+        """These workers are always there."""
+
     def close(self) -> None:
         """End all workers, at work or not."""
         for supervisor in self._supervisors:

@@ -56,5 +56,14 @@ class Workers(Protocol):
     def submit(self, chunk: Chunk) -> None:
         """Have a chunk done; messages tell what becomes of it."""
 
+    def look(self) -> None:
+        """See whether they are still there, and how many; called once a second.
+
+        Raises
+        ------
+        TaskError
+            If they are not.
+        """
+
     def close(self) -> None:
         """Stop."""
