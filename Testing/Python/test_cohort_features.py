@@ -225,20 +225,6 @@ def test_a_cohort_is_classified(heads, model, tmp_path) -> None:
     np.testing.assert_allclose(table.values.sum(axis=1), 1, atol=1e-6)
 
 
-def test_a_model_of_several_views_is_refused(tmp_path) -> None:
-    pytest.importorskip("torch")
-    pytest.importorskip("monai")
-    from small_classifiers import write_classifier
-
-    write_classifier(tmp_path / "model", network="multiview/shared", views=("LAO", "RAO"))
-    (tmp_path / "source").mkdir()
-    write_cohort(tmp_path / "source", 1)
-    with pytest.raises(UsageError, match="several views"):
-        run_cohort(
-            tmp_path / "source", tmp_path / "output", CohortOptions(task="classify", model=str(tmp_path / "model"))
-        )
-
-
 def test_the_recipe_hash_tells_what_numbers_depend_on() -> None:
     plain = recipe_of(CohortOptions(), {})
     assert plain == recipe_of(CohortOptions(workers=7, limit_seconds=3), {})

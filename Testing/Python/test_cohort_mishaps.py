@@ -18,6 +18,7 @@ import psutil
 import pytest
 from cohort_runs import command, finished, table_bytes, wait_for
 from dicom_slices import SERIES_UID, ct_slice, ramp, write_series
+from DicomAnalysisLib.cli import main
 from DicomAnalysisLib.cohort.engine.driver import run_cohort
 from DicomAnalysisLib.cohort.engine.journal import WORK, Journal
 from DicomAnalysisLib.cohort.engine.options import CohortOptions
@@ -27,6 +28,7 @@ from DicomAnalysisLib.cohort.engine.supervisor import Supervisor
 from DicomAnalysisLib.cohort.ledger import DONE, Ending, open_ledger
 from DicomAnalysisLib.cohort.ledger import NAME as LEDGER
 from DicomAnalysisLib.cohort.store import FeatureStore
+from DicomAnalysisLib.commands.cohort_run import report_lines
 from DicomAnalysisLib.errors import DicomAnalysisError, SourceError, TaskError, UsageError
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLSLossless
@@ -191,7 +193,7 @@ class TestFiles:
         def tell(line: str) -> None:
             if line.endswith("series"):
                 for path in gone:
-                    path.unlink()
+                    path.unlink(missing_ok=True)
 
         report = run_cohort(source, output, options, progress=tell)
         assert not any(path.exists() for path in gone)
@@ -223,15 +225,17 @@ class TestFiles:
         report = run_cohort(tmp_path / "database", tmp_path / "output", ONE)
         assert (report.done, report.skipped, list(report.failed)) == (2, 0, [series_uid(1)])
 
-    def test_what_was_left_out_of_a_series_is_told(self, tmp_path) -> None:
+    def test_what_was_left_out_of_a_series_is_told(self, tmp_path, capsys) -> None:
         paths = write_series(tmp_path / "source", [(0, 0, z) for z in range(6)])
         paths[2].write_bytes(paths[2].read_bytes()[:-30])
-        lines: list[str] = []
-        report = run_cohort(tmp_path / "source", tmp_path / "output", ONE, progress=lines.append)
-        assert report.done == 1
-        assert any("1 of its 6 files" in line and "left out" in line for line in lines), lines
-        with open_ledger(tmp_path / "output") as ledger:
-            assert "1 of its 6 files" in ledger.entries()[0].reason
+        report = run_cohort(tmp_path / "source", tmp_path / "output", ONE)
+        assert (report.done, report.partial, report.complete) == (1, 1, True)
+        assert any("cohort status" in line for line in report_lines(report))
+        (status,) = look_at_run(tmp_path / "output")
+        assert "1 of its 6 files were left out" in status.partial[SERIES_UID]
+        assert main(["cohort", "status", str(tmp_path / "output")]) == 0
+        assert "1 of its 6 files" in capsys.readouterr().out
+        assert run_cohort(tmp_path / "source", tmp_path / "output", ONE).partial == 1
 
     @linux
     def test_names_with_blanks_and_letters_of_all_kinds(self, tmp_path) -> None:
@@ -347,7 +351,7 @@ class TestPseudonyms:
         def tell(line: str) -> None:
             lines.append(line)
             if line.endswith("series"):
-                gone.unlink()
+                gone.unlink(missing_ok=True)
 
         report = run_cohort(
             tmp_path / "of Jane Roe", tmp_path / "output", replace(ONE, key=tmp_path / "key"), progress=tell

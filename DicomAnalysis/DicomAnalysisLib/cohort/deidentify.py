@@ -52,10 +52,10 @@ class Pseudonyms:
         text = f"{kind}\0{identifier}".encode("utf-8", "surrogateescape")
         return hmac.new(self._key, text, hashlib.sha256).hexdigest()[:_LENGTH]
 
-    def series(self, name: str) -> str:
-        """The pseudonym of a series; what names its stack (``/stack-2``) stays."""
+    def series(self, name: str, kind: str = "series") -> str:
+        """The pseudonym of a series, or of a row of another kind; what names its stack (``/stack-2``) stays."""
         uid, slash, stack = name.partition("/")
-        return self.of("series", uid) + slash + stack
+        return self.of(kind, uid) + slash + stack
 
     def tags(self, tags: Mapping[str, str]) -> dict[str, str]:
         """Acquisition tags with a pseudonym where anybody may have written anything: groups stay told apart."""

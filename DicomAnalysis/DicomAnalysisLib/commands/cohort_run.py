@@ -32,6 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="", metavar="FOLDER", help="a classifier: needed to classify; for features of a network"
     )
+    parser.add_argument(
+        "--view",
+        action="append",
+        default=[],
+        metavar="NAME:RULE",
+        help="for models of several views, as for the command classify; may be repeated",
+    )
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes; default: one for each core")
     parser.add_argument(
         "--scheduler", default="", metavar="ADDRESS", help="workers of a Dask cluster instead: tcp://host:8786"
@@ -78,6 +85,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     options = CohortOptions(
         task=arguments.task,
         model=arguments.model,
+        views=tuple(arguments.view),
         segmentation=SegmentationOptions(
             tasks=tuple(arguments.segment or defaults.tasks), method=arguments.method, device=arguments.device
         ),
@@ -97,10 +105,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         "task": options.task,
         "output": arguments.output,
         "complete": report.complete,
+        "unit": report.unit,
         "done": report.done,
         "kept": report.kept,
         "skipped": report.skipped,
         "failed": report.failed,
+        "partial": report.partial,
         "files_left_out": report.refused,
         "seconds": report.seconds,
         "largest_worker_bytes": report.memory,
@@ -114,11 +124,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def report_lines(report: CohortReport) -> Iterator[str]:
     """The report for people."""
+    from ..cohort.engine.options import PLURAL
+
     rate = f", {report.done / report.seconds:.1f} a second" if report.done and report.seconds else ""
     yield (
-        f"{report.done:,} series done{rate}; {report.kept:,} done earlier; {report.skipped:,} without images; "
-        f"{len(report.failed):,} failed."
+        f"{report.done:,} {PLURAL[report.unit]} done{rate}; {report.kept:,} done earlier; "
+        f"{report.skipped:,} without images; {len(report.failed):,} failed."
     )
+    if report.partial:
+        yield f"{report.partial:,} of those done lack some of their files or views: `cohort status` says which."
     if report.memory:
         yield f"Largest worker: {report.memory // 1024**2:,} MB."
     for path in report.table:

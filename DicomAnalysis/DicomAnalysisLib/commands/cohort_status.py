@@ -27,6 +27,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         lines.append(f"{one.task}: {counts}" + ("; a run is at work" if one.is_running else ""))
         if one.rate:
             lines.append(f"  {one.rate * 60:.1f} series a minute lately")
-        lines += [f"  {line}" for line in table(("Series", "Why"), list(one.failed.items()))] if one.failed else []
+        for heads, found in ((("Series", "Why"), one.failed), (("Done in part", "Why"), one.partial)):
+            lines += [f"  {line}" for line in table(heads, list(found.items()))] if found else []
     console.result({"output": arguments.output, "tasks": tasks}, lines)
     return 1 if any(one.failed for one in tasks) else 0

@@ -75,6 +75,7 @@ def _options(values: Mapping[str, object]) -> CohortOptions:
                 **values,
                 "segmentation": SegmentationOptions(**segmentation),
                 "key": None if key is None else Path(key),
+                "views": tuple(values["views"]),
             }
         )
     except (TypeError, KeyError) as error:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from ...errors import UsageError
 from ..deidentify import Pseudonyms, read_or_make_key
-from ..entries import DONE, SKIPPED, options_hash
+from ..entries import DONE, FAILED, SKIPPED, options_hash
 from ..ledger import Ledger, open_ledger
 from ..store import FeatureStore
 from .agenda import Agenda
+from .classifying import DescribedModel, describe_model
 from .journal import remove_journals
 from .messages import Chunk, Failed, Finished, Messages, Reported, Workers
-from .options import SEGMENT, CohortOptions, recipe_of
+from .options import PLURAL, SEGMENT, SERIES, STUDY, CohortOptions, recipe_of
 from .plan import Plan
 from .progress import RunProgress, Watch
 from .records import COMMIT_SECONDS, RunRecords
@@ -39,7 +40,7 @@ def run_cohort(
     progress: Progress | None = None,
     watch: Watch | None = None,
 ) -> CohortReport:
-    """Do a task on every series of a source, by several processes.
+    """Do a task on every series of a source, by several processes; with a model of several views, on every study.
 
     What an earlier run with the same options has done stays, however that ended; only the rest is done.
 
@@ -52,7 +53,7 @@ def run_cohort(
         Gets the ledger, the table (``output/<task>``, see `cohort.store`) and, for ``segment``, result folders.
     options : CohortOptions, optional
     series_uid, series_uids : str and sequence of str, optional
-        Only this series, or these.
+        Only this series, or these; with a model of several views the studies that they are of.
     progress : callable, optional
         Called with one line now and then; the lines carry UIDs (pseudonyms, where those are wanted).
     watch : callable, optional
@@ -69,7 +70,9 @@ def run_cohort(
     tell = progress or (lambda _line: None)
     _require_arrow()
     key = read_or_make_key(options.key, output) if options.key is not None else None
-    with open_ledger(output) as ledger, closing(Plan(source, output, tell)) as plan:
+    model = _model(options)
+    unit = STUDY if len(model.views) > 1 else SERIES
+    with open_ledger(output) as ledger, closing(Plan(source, output, tell, unit)) as plan:
         wanted = (series_uid,) if series_uid is not None else series_uids
         if wanted is not None:
             plan.choose(*wanted)
@@ -77,11 +80,12 @@ def run_cohort(
             msg = f"There is no DICOM series in {source}; {plan.refused} files were left out."
             raise UsageError(msg)
         if key is not None:
-            plan.hide(Pseudonyms(key).series)
-        spec = _spec(options, output, key)
+            hide = Pseudonyms(key)
+            plan.hide(lambda item: hide.series(item, unit))
+        spec = _spec(options, output, key, model, unit)
         refuse_to_mix(ledger, spec)
         write_run_file(output, options, spec)
-        run = _Run(plan, ledger, options, spec, RunProgress(tell, watch))
+        run = _Run(plan, ledger, options, spec, RunProgress(tell, watch, PLURAL[unit]))
         return run.go()
 
 
@@ -115,6 +119,8 @@ class _Run:
             skipped=records.ended[SKIPPED],
             kept=records.kept,
             failed=dict(sorted(records.failed.items())),
+            partial=records.partial,
+            unit=self._spec.unit,
             seconds=round(time.monotonic() - started, 3),
             memory=progress.memory,
             table=table,
@@ -176,31 +182,36 @@ class _Run:
 
     def _finished(self, message: Finished) -> None:
         for ending in self._records.finish(message.endings):
-            if ending.reason and ending.state != SKIPPED:
-                self._progress.tell(f"{ending.item}: {ending.state}: {ending.reason}")
+            if ending.state == FAILED:
+                self._progress.tell(f"{ending.item}: failed: {ending.reason}")
             self._agenda.took(float(ending.outcome.get("seconds", 0.0)))
 
 
-def _spec(options: CohortOptions, output: Path, key: bytes | None) -> TaskSpec:
-    model_hash, described = "", {}
-    if options.model:
-        from .classifying import describe_model
+def _model(options: CohortOptions) -> DescribedModel:
+    found = describe_model(options.model) if options.model else DescribedModel("", {}, ("",))
+    if options.views and len(found.views) == 1:
+        msg = "How views are known is for models of several views; this one looks at one series."
+        raise UsageError(msg)
+    return found
 
-        model_hash, described = describe_model(options.model)
-    recipe = recipe_of(options, described)
-    everything = {"model": model_hash, "recipe": recipe, "hidden": mark_of_key(key), "device": options.device}
+
+def _spec(options: CohortOptions, output: Path, key: bytes | None, model: DescribedModel, unit: str) -> TaskSpec:
+    recipe = recipe_of(options, model.depends)
+    everything = {"model": model.sha256, "recipe": recipe, "hidden": mark_of_key(key), "device": options.device}
     return TaskSpec(
         task=options.task,
         output=str(output.absolute()),
         number=FeatureStore(output / options.task).next_number(),
         options_hash=options_hash(everything),
-        model_hash=model_hash,
+        model_hash=model.sha256,
         recipe_hash=recipe,
         model=str(Path(options.model).absolute()) if options.model and Path(options.model).is_dir() else options.model,
         device=options.device,
         segmentation=asdict(options.segmentation) if options.task == SEGMENT else {},
         key="" if key is None else key.hex(),
         memory_limit=options.memory_limit,
+        unit=unit,
+        views=options.views,
     )
 
 

@@ -8,12 +8,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...classification.views import ViewRule
 from ...errors import UsageError
 from ...segmentation.options import SegmentationOptions
 from ..entries import options_hash
 
 SEGMENT, CLASSIFY, FEATURES = "segment", "classify", "features"
 TASKS = (SEGMENT, CLASSIFY, FEATURES)
+SERIES, STUDY = "series", "study"
+"""What is gone through; studies where a model looks at several views."""
+PLURAL = {SERIES: "series", STUDY: "studies"}
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 SMALLEST_MEMORY = 512 * 1024**2
 USUAL_MEMORY = 3 * 1024**3
@@ -31,6 +35,9 @@ class CohortOptions:
         ``segment``, ``classify`` or ``features``.
     model : str
         Folder of a classifier, for ``classify`` and for features of a network; empty for interpretable features.
+    views : tuple of str
+        For models of several views: how a series is known to be one, ``LCC:laterality=L,position=CC`` each (see
+        `ViewRule`); by default as in training, or by what the headers state.
     segmentation : SegmentationOptions
         For ``segment``.
     device : str
@@ -58,6 +65,7 @@ class CohortOptions:
 
     task: str = FEATURES
     model: str = ""
+    views: tuple[str, ...] = ()
     segmentation: SegmentationOptions = field(default_factory=SegmentationOptions)
     device: str = "auto"
     workers: int = 0
@@ -75,6 +83,8 @@ class CohortOptions:
         if self.task == CLASSIFY and not self.model:
             msg = "To classify a cohort a model is needed; name its folder."
             raise UsageError(msg)
+        for text in self.views:
+            ViewRule.from_text(text)
         if self.workers < 0 or self.limit_seconds <= 0:
             msg = "The number of workers cannot be negative, nor the limit of seconds 0 or less."
             raise UsageError(msg)
@@ -117,6 +127,8 @@ def recipe_of(options: CohortOptions, model: Mapping[str, object]) -> str:
         What the model's description says of its input; empty without one.
     """
     depends: dict[str, object] = {"task": options.task, "model": model}
+    if options.views:
+        depends["views"] = options.views
     if options.task == SEGMENT:
         depends["segmentation"] = options.segmentation
     if options.task == FEATURES and not options.model:

@@ -1,4 +1,4 @@
-"""Which series there are, and the files of each: found once, kept in a temporary database and not in memory."""
+"""Which series or studies there are, and the files of each: found once, kept in a temporary database."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from ...dicom.problem import Problem
 from ...dicom.sources import DATABASE_NAME
 from ...errors import OutputError, SourceError, UsageError
 from ...files.names import safe_name
+from .options import SERIES, STUDY
 
-_WANTED = frozenset((tags.SERIES_INSTANCE_UID, tags.SPECIFIC_CHARACTER_SET))
+_WANTED = frozenset((tags.SERIES_INSTANCE_UID, tags.STUDY_INSTANCE_UID, tags.SPECIFIC_CHARACTER_SET))
 _GROUP = 0x0020
 _AT_ONCE = 5000
 _SHOWN_PROBLEMS = 1000
 
 
 class Plan:
-    """The series of a source. To be closed.
+    """The series of a source, or its studies, and their files. To be closed.
 
     Parameters
     ----------
@@ -33,11 +34,13 @@ class Plan:
         Left out where it lies in the source.
     tell : callable
         Takes a line for people now and then.
+    unit : str
+        ``series`` or ``study``: what an item is.
 
     Attributes
     ----------
     items : list of str
-        One name for each series, in an order that does not depend on the file system: its UID, or a safe name.
+        One name for each (`name_of_item`), in an order that does not depend on the file system.
     problems : list of Problem
         Files that are DICOM and could not be read; the first thousand.
     refused : int
@@ -56,6 +59,7 @@ class Plan:
         source: Path | str | Sequence[Path | str],
         output: Path | str,
         tell: Callable[[str], None] = lambda _line: None,
+        unit: str = SERIES,
     ):
         self.items: list[str] = []
         self.problems: list[Problem] = []
@@ -64,39 +68,43 @@ class Plan:
         self._source, self._output = Path() if self._listed is not None else Path(source), Path(output).resolve()
         self._files: sqlite3.Connection | None = None
         self._database = _open_database(self._source) if self._listed is None else None
-        self._uids: dict[str, str] = {}
+        self._unit = unit
+        self._uids: dict[str, list[str]] = {}
         self._hidden: dict[str, str] = {}
         if self._database is not None:
-            summaries = self._database.summaries()
-            self._uids = {safe_name(s.identity.series_uid): s.identity.series_uid for s in summaries if s.files}
+            for one in self._database.summaries():
+                if one.files:
+                    uid = one.identity.study_uid if unit == STUDY else one.identity.series_uid
+                    self._uids.setdefault(name_of_item(uid), []).append(one.identity.series_uid)
             self.items = sorted(self._uids)
         else:
             self._search(tell)
 
     def files(self, item: str) -> list[str]:
-        """The files of a series, in an order that does not depend on the file system."""
+        """The files of an item, in an order that does not depend on the file system."""
         item = self._hidden.get(item, item)
         if self._database is not None:
-            return self._database.paths(self._uids[item])
+            return [path for uid in self._uids[item] for path in self._database.paths(uid)]
         with _told():
             rows = self._files.execute("SELECT path FROM files WHERE item = ? ORDER BY path", (item,))
             return [os.fsdecode(row[0]) for row in rows]
 
     def choose(self, *series_uids: str) -> None:
-        """Leave only some series.
+        """Leave only some series, or the studies that these are of, with all that belongs to them.
 
         Raises
         ------
         UsageError
             If one is not there.
         """
-        there, wanted = set(self.items), {safe_name(uid): uid for uid in series_uids}
-        lost = [uid for item, uid in wanted.items() if item not in there]
+        wanted = {name_of_item(uid): uid for uid in series_uids}
+        found = [(series, item) for series, item in self._series() if series in wanted]
+        lost = [wanted[series] for series in wanted.keys() - {series for series, _ in found}]
         if lost:
             more = f" (and {len(lost) - 1} more that were asked for)" if len(lost) > 1 else ""
-            msg = f"There is no series {lost[0]} in the source{more}; `list` shows those there are."
+            msg = f"There is no series {min(lost)} in the source{more}; `list` shows those there are."
             raise UsageError(msg)
-        self.items = sorted(wanted)
+        self.items = sorted({item for _, item in found})
 
     def hide(self, pseudonym: Callable[[str], str]) -> None:
         """Call the items by their pseudonyms from now on."""
@@ -109,6 +117,13 @@ class Plan:
             self._files.close()
             self._files = None
 
+    def _series(self) -> list[tuple[str, str]]:
+        """Every series, and the item that it is or is part of."""
+        if self._database is not None:
+            return [(name_of_item(uid), item) for item, uids in self._uids.items() for uid in uids]
+        with _told():
+            return self._files.execute("SELECT DISTINCT series, item FROM files").fetchall()
+
     def _search(self, tell: Callable[[str], None]) -> None:
         if self._listed is None and not self._source.exists():
             msg = f"There is no file or folder {self._source}; check the path."
@@ -119,33 +134,34 @@ class Plan:
         # Without a name it is in memory, and from two megabytes on in a file that goes with this process.
         self._files = connection = sqlite3.connect("")
         with _told():
-            connection.execute("CREATE TABLE files (item TEXT NOT NULL, path BLOB NOT NULL)")
-            known: list[tuple[str, bytes]] = []
-            for number, (item, path) in enumerate(self._headers(), start=1):
-                known.append((item, os.fsencode(path)))
+            connection.execute("CREATE TABLE files (item TEXT NOT NULL, series TEXT NOT NULL, path BLOB NOT NULL)")
+            known: list[tuple[str, str, bytes]] = []
+            for number, (item, series, path) in enumerate(self._headers(), start=1):
+                known.append((item, series, os.fsencode(path)))
                 if len(known) == _AT_ONCE:
-                    connection.executemany("INSERT INTO files VALUES (?, ?)", known)
+                    connection.executemany("INSERT INTO files VALUES (?, ?, ?)", known)
                     known.clear()
                 if number % 20_000 == 0:
                     tell(f"{number:,} files looked at")
-            connection.executemany("INSERT INTO files VALUES (?, ?)", known)
+            connection.executemany("INSERT INTO files VALUES (?, ?, ?)", known)
             connection.execute("CREATE INDEX by_item ON files (item)")
             connection.commit()
             self.items = [row[0] for row in connection.execute("SELECT DISTINCT item FROM files ORDER BY item")]
 
-    def _headers(self) -> Iterator[tuple[str, str]]:
-        """Every readable file and the name of its series."""
+    def _headers(self) -> Iterator[tuple[str, str, str]]:
+        """The item and the series of every readable file, and its path."""
         for path in self._paths():
             if not is_regular_file(path):
                 self._refuse(Problem(path, "it is not a file", is_dicom=False))
                 continue
             try:
-                uid = read_header(path, _WANTED, _GROUP).text(tags.SERIES_INSTANCE_UID)
+                header = read_header(path, _WANTED, _GROUP)
             except RefusedFileError as error:
                 self._refuse(Problem(path, error.reason, error.series_uid, error.is_dicom))
                 continue
-            # Without a UID the files of one folder are one series, as everywhere in this program.
-            yield safe_name(uid) if uid else safe_name("folder " + os.path.dirname(path)), path  # noqa: PTH120
+            series = name_of_item(header.text(tags.SERIES_INSTANCE_UID), path)
+            study = name_of_item(header.text(tags.STUDY_INSTANCE_UID), path) if self._unit == STUDY else series
+            yield study, series, path
 
     def _paths(self) -> Iterator[str]:
         if self._listed is not None:
@@ -169,6 +185,11 @@ class Plan:
         self.refused += 1
         if problem.is_dicom and len(self.problems) < _SHOWN_PROBLEMS:
             self.problems.append(problem)
+
+
+def name_of_item(uid: str, path: str = "") -> str:
+    """A series' or study's UID, or a safe name for it; without one, the files of one folder are one, as everywhere."""
+    return safe_name(uid) if uid else safe_name("folder " + os.path.dirname(path))  # noqa: PTH120 (a string will do)
 
 
 @contextmanager

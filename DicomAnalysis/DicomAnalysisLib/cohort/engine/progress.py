@@ -21,6 +21,8 @@ class RunProgress:
         Takes one line for people.
     watch : callable, optional
         Takes the share done, series done and series in all.
+    what : str
+        What they are called.
 
     Attributes
     ----------
@@ -30,8 +32,8 @@ class RunProgress:
         Seconds since the start, and the worker that was measured then.
     """
 
-    def __init__(self, tell: Callable[[str], None], watch: Watch | None):
-        self.tell, self._watch = tell, watch
+    def __init__(self, tell: Callable[[str], None], watch: Watch | None, what: str = "series"):
+        self.tell, self._watch, self._what = tell, watch, what
         self.memory = 0
         self.memory_over_time: list[tuple[float, int]] = []
         self._remaining = RemainingTime()
@@ -44,7 +46,7 @@ class RunProgress:
         self._started = self._told = time.monotonic()
         self._remaining.add(self._started, known / max(total, 1))
         more = f", {known:,} of them by an earlier run" if known else ""
-        self.tell(f"{total:,} series{more}")
+        self.tell(f"{total:,} {self._what}{more}")
 
     def saw_memory(self, size: int) -> None:
         """A worker was seen to hold so much."""
@@ -67,7 +69,7 @@ class RunProgress:
     def _line(self, done: int, now: float) -> str:
         rate = (done - self._first) / max(now - self._started, 1e-9)
         left = self._remaining.seconds(now)
-        parts = [f"{done:,} of {self._total:,} series"]
+        parts = [f"{done:,} of {self._total:,} {self._what}"]
         if done > self._first:
             parts.append(f"{rate:.1f} a second" if rate >= 1 else f"{rate * 60:.1f} a minute")
         if left is not None:

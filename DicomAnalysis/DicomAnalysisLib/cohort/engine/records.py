@@ -39,6 +39,8 @@ class RunRecords:
         How many this run has done and skipped.
     failed : dict of str to str
         Items that failed, now or earlier, and why.
+    partial : int
+        Items done, now or earlier, of which the ledger says what is missing.
     """
 
     def __init__(self, ledger: Ledger, spec: TaskSpec, items: Collection[str]):
@@ -50,6 +52,7 @@ class RunRecords:
         self.kept = 0
         self.ended = {DONE: 0, SKIPPED: 0}
         self.failed: dict[str, str] = {}
+        self.partial = 0
 
     @property
     def gone_through(self) -> int:
@@ -83,6 +86,7 @@ class RunRecords:
                 self.failed[ending.item] = ending.reason
             elif ending.state in self.ended:
                 self.ended[ending.state] += 1
+                self.partial += _is_partial(ending)
         self._known |= new.keys()
         self._endings += new.values()
         return list(new.values())
@@ -142,6 +146,7 @@ class RunRecords:
                     self.failed[entry.item] = entry.reason
                 else:
                     self.kept += 1
+                    self.partial += _is_partial(entry)
                 continue
             stale.update(_bases(entry))
             if entry.interruptions and not retry_failed:
@@ -167,6 +172,11 @@ class RunRecords:
         if self._spec.task != SEGMENT or self._spec.key or not is_safe_uid(item):
             return True
         return (Path(self._spec.output) / item / RESULT).is_file()
+
+
+def _is_partial(known: Entry | Ending) -> bool:
+    """Whether an item was done without something of it: the reason says what."""
+    return known.state == DONE and bool(known.reason)
 
 
 def _bases(entry: Entry) -> Sequence[str]:

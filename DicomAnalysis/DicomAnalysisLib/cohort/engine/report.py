@@ -13,7 +13,8 @@ class CohortReport:
     Attributes
     ----------
     done, skipped, kept : int
-        Series done by this run, skipped by it (no images, scouts), and done or skipped by earlier ones.
+        Series (or studies, see `unit`) done by this run, skipped by it (no images, scouts), and done or skipped by
+        earlier ones.
     failed : dict of str to str
         Series that failed, now or earlier, and why; those put aside among them begin with "quarantined".
     seconds : float
@@ -21,11 +22,15 @@ class CohortReport:
         Largest resident memory of one worker that was seen, bytes.
     table : tuple of Path
         The Parquet files of the task's rows.
+    partial : int
+        Of those done, now or earlier: without some of their files or views, as the ledger says.
     refused : int
         Files that are no DICOM or could not be read.
     model_hash, recipe_hash : str
     memory_over_time : tuple of (float, int)
         Seconds since the start, and the largest worker then.
+    unit : str
+        What was gone through: ``series``; ``study`` with a model of several views.
     """
 
     done: int
@@ -35,10 +40,12 @@ class CohortReport:
     seconds: float
     memory: int
     table: tuple[Path, ...]
+    partial: int = 0
     refused: int = 0
     model_hash: str = ""
     recipe_hash: str = ""
     memory_over_time: tuple[tuple[float, int], ...] = ()
+    unit: str = "series"
 
     @property
     def complete(self) -> bool:

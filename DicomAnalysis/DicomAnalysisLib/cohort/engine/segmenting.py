@@ -12,8 +12,9 @@ from ...errors import TaskError
 from ...files.result_folder import RESULT
 from ...run import segment_source
 from ...segmentation.options import SegmentationOptions
+from .rows import Row, row_of, stacks_of, volumes_of
 from .spec import TaskSpec
-from .work import Row, SkippedError, require_ct, row_of, stacks_of, volumes_of
+from .work import ReadSeries, SkippedError, require_ct
 
 MEASURED = ("volume_ml", "voxels", "components", "mean_hu", "max_hu")
 
@@ -38,7 +39,7 @@ class Segments:
         require_ct(series, ", ".join(self._options.tasks))
         if self._output is None:
             return list(self._measured_only(series))
-        report = segment_source(_Read(series, problems), self._output, self._options)
+        report = segment_source(ReadSeries(series, problems), self._output, self._options)
         failed = [outcome.reason for outcome in report.outcomes if outcome.status == "failed"]
         if failed:
             raise TaskError("; ".join(dict.fromkeys(failed)))
@@ -57,16 +58,6 @@ class Segments:
         for one, name, stack, volume in volumes_of(series):
             found = segment(volume, self._options)
             yield row_of(one, name, stack, _values([{"name": s.kind.name, **s.measurements} for s in found.segments]))
-
-
-class _Read:
-    """A source of series that are read already."""
-
-    def __init__(self, series: Sequence[Series], problems: Sequence[Problem]):
-        self._series, self.problems = list(series), tuple(problems)
-
-    def series(self, uid: str | None = None) -> list[Series]:
-        return [one for one in self._series if uid is None or one.identity.series_uid == uid]
 
 
 def _values(segments: Sequence[Mapping[str, object]]) -> dict[str, float]:

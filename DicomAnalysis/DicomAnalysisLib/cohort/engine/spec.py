@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+
+from .options import SERIES
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,10 @@ class TaskSpec:
         Of pseudonyms, hexadecimal; empty where identifiers are written.
     memory_limit : int
         Bytes.
+    unit : str
+        What an item is: ``series``; ``study``, where a model looks at several views.
+    views : sequence of str
+        How images are known to be a view, as ``--view`` takes it; empty: as in training.
     decoders : int
         Children of one worker that decode compressed frames, at most.
     """
@@ -41,6 +47,8 @@ class TaskSpec:
     segmentation: Mapping[str, object] = field(default_factory=dict)
     key: str = ""
     memory_limit: int = 0
+    unit: str = SERIES
+    views: Sequence[str] = ()
     decoders: int = 1
 
     def to_json(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import SourceError
-from ..ledger import FAILED, LOCK, NAME, STATES
+from ..ledger import DONE, FAILED, LOCK, NAME, STATES
 
 _PREFIX = "cohort "
 _RECENT = 200
@@ -25,6 +25,8 @@ class TaskStatus:
         Series in each state.
     failed : dict of str to str
         Series that failed, and why.
+    partial : dict of str to str
+        Series that were done without something of them, and without what.
     rate : float
         Series a second, of the last 200; 0 where the ledger holds no times.
     is_running : bool
@@ -34,6 +36,7 @@ class TaskStatus:
     task: str
     counts: dict[str, int]
     failed: dict[str, str] = field(default_factory=dict)
+    partial: dict[str, str] = field(default_factory=dict)
     rate: float = 0.0
     is_running: bool = False
 
@@ -67,9 +70,8 @@ def look_at_run(output: Path | str) -> list[TaskStatus]:
 
 def _status(connection: sqlite3.Connection, task: str, is_running: bool) -> TaskStatus:
     counts = connection.execute("SELECT state, COUNT(*) FROM entries WHERE task = ? GROUP BY state", (task,)).fetchall()
-    failed = connection.execute(
-        "SELECT item, reason FROM entries WHERE task = ? AND state = ? ORDER BY item", (task, FAILED)
-    ).fetchall()
+    reasons = "SELECT item, reason FROM entries WHERE task = ? AND state = ? AND reason <> '' ORDER BY item"
+    failed, partial = (dict(connection.execute(reasons, (task, state)).fetchall()) for state in (FAILED, DONE))
     times = connection.execute(
         "SELECT finished FROM entries WHERE task = ? AND finished IS NOT NULL ORDER BY finished DESC LIMIT ?",
         (task, _RECENT),
@@ -77,7 +79,7 @@ def _status(connection: sqlite3.Connection, task: str, is_running: bool) -> Task
     span = times[0][0] - times[-1][0] if len(times) > 1 else 0.0
     rate = (len(times) - 1) / span if span > 0 else 0.0
     states = dict.fromkeys(STATES, 0) | dict(counts)
-    return TaskStatus(task.removeprefix(_PREFIX), states, dict(failed), round(rate, 3), is_running)
+    return TaskStatus(task.removeprefix(_PREFIX), states, failed, partial, round(rate, 3), is_running)
 
 
 def _is_held(folder: Path) -> bool:

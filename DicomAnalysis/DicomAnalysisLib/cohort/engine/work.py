@@ -9,26 +9,22 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from ...batch.outcomes import is_damaged_image
-from ...dicom.header import RefusedFileError
 from ...dicom.problem import Problem
-from ...dicom.reader import read_stack
 from ...dicom.series import Series, series_from_files
-from ...dicom.stacks import Stack
 from ...errors import DicomAnalysisError, TaskError
-from ...files.names import safe_name
 from ...volume import Volume
 from ..deidentify import Pseudonyms
 from ..entries import DONE, FAILED, SKIPPED, Ending
-from ..features.acquisition import ACQUISITION_TAGS, acquisition_tags, tags_of_image
+from ..features.acquisition import ACQUISITION_TAGS
 from ..features.table import FeatureTable
 from ..store import base_of
-from .options import CLASSIFY, FEATURES
+from .options import FEATURES, SEGMENT
+from .rows import Row, flat_rows, row_of, volumes_of
 from .spec import TaskSpec
 
 logger = logging.getLogger(__name__)
@@ -37,19 +33,8 @@ _HIDDEN = re.compile(r"\S*[/\\]\S*|\b\d+(?:\.\d+){2,}\b|\b\d{4}[-/.]?\d{2}[-/.]?
 """Paths, UIDs and dates in a message."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row of the table: a stack of a series."""
-
-    series: str
-    patient: str
-    values: Mapping[str, float]
-    tags: Mapping[str, str]
-    files: tuple[str, ...]
-
-
 class Measurement(Protocol):
-    """What one task measures.
+    """What one task measures of a series.
 
     Attributes
     ----------
@@ -77,21 +62,20 @@ def make_task(spec: TaskSpec) -> SeriesTask:
     ModelError, UsageError
         If a model cannot be used.
     """
-    if spec.task == FEATURES:
-        return SeriesTask(spec, _network_features(spec) if spec.model else InterpretableFeatures())
-    if spec.task == CLASSIFY:
-        from .classifying import Probabilities
+    if spec.task == SEGMENT:
+        from .segmenting import Segments
 
-        return SeriesTask(spec, Probabilities(spec.model, spec.device))
-    from .segmenting import Segments
+        return SeriesTask(spec, Segments(spec))
+    if not spec.model:
+        return SeriesTask(spec, InterpretableFeatures())
+    from .classifying import NetworkFeatures, Probabilities
 
-    return SeriesTask(spec, Segments(spec))
+    measurement = (NetworkFeatures if spec.task == FEATURES else Probabilities)(spec.model, spec.device)
+    if len(measurement.view_names) == 1:
+        return SeriesTask(spec, measurement)
+    from .cases import CaseTask
 
-
-def _network_features(spec: TaskSpec) -> Measurement:
-    from .classifying import NetworkFeatures
-
-    return NetworkFeatures(spec.model, spec.device)
+    return CaseTask(spec, measurement)
 
 
 class SeriesTask:
@@ -128,17 +112,18 @@ class SeriesTask:
 
     def _measure(self, files: Sequence[str]) -> tuple[str, str, list[Row]]:
         series, problems = series_from_files(files)
-        _refuse_lost(files, problems)
+        refuse_lost(files, problems)
         if series:
             rows = self.measurement.rows(series, problems)
         else:
             rows = flat_rows(files, self.measurement.measure) if self.measurement.takes_flat else []
             if not rows:
-                return *_nothing_to_read(problems), []
-        _refuse_lost(files)
+                return *nothing_to_read(problems), []
+        refuse_lost(files)
         if not rows:
             return SKIPPED, "scout images only", []
-        return DONE, _left_out(files, problems, rows), [self._hidden(row) for row in rows]
+        used = {path for row in rows for path in row.files}
+        return DONE, left_out(files, problems, used), [self._hidden(row) for row in rows]
 
     def table(self, rows: Sequence[Row]) -> FeatureTable:
         """Rows as what is stored."""
@@ -159,7 +144,8 @@ class SeriesTask:
         hide = self._pseudonyms
         if hide is None:
             return row
-        return Row(hide.series(row.series), hide.of("patient", row.patient), row.values, hide.tags(row.tags), ())
+        series, patient = hide.series(row.series, self.spec.unit), hide.of("patient", row.patient)
+        return Row(series, patient, row.values, hide.tags(row.tags), ())
 
     def _said(self, reason: str, files: Sequence[str]) -> str:
         if self._pseudonyms is None or not reason:
@@ -173,6 +159,17 @@ class SeriesTask:
 
 class SkippedError(DicomAnalysisError):
     """There is nothing to do on a series, and that is no failure."""
+
+
+class ReadSeries:
+    """A source of series that are read already."""
+
+    def __init__(self, series: Sequence[Series], problems: Sequence[Problem]):
+        self._series, self.problems = list(series), tuple(problems)
+
+    def series(self, uid: str | None = None) -> list[Series]:
+        """All of them, or those of one UID."""
+        return [one for one in self._series if uid is None or one.identity.series_uid == uid]
 
 
 class InterpretableFeatures:
@@ -191,49 +188,7 @@ class InterpretableFeatures:
         return [row_of(one, name, stack, self.measure(volume)) for one, name, stack, volume in volumes_of(series)]
 
 
-def volumes_of(series: Sequence[Series]) -> Iterator[tuple[Series, str, Stack, Volume]]:
-    """Every stack but scouts, one after the other, with the name of its row."""
-    return ((one, name, stack, read_stack(stack, one.identity, one.warnings)) for one, name, stack in stacks_of(series))
-
-
-def stacks_of(series: Sequence[Series]) -> list[tuple[Series, str, Stack]]:
-    """Every stack but scouts, with the name of its row: the series UID, then ``/stack-2`` and so on.
-
-    A UID that several studies or patients use is followed by ``/study-2`` and so on.
-    """
-    found = []
-    for number, one in enumerate(series, start=1):
-        base = one.key if number == 1 else f"{one.key}/study-{number}"
-        for place, stack in enumerate(one.stacks, start=1):
-            if not stack.is_localizer:
-                found.append((one, base if place == 1 else f"{base}/stack-{place}", stack))
-    return found
-
-
-def row_of(one: Series, name: str, stack: Stack, values: Mapping[str, float]) -> Row:
-    """The row of a stack."""
-    return Row(name, one.identity.patient_id, values, acquisition_tags(stack), stack.paths)
-
-
-def flat_rows(files: Sequence[str], measure: Callable[[Volume], Mapping[str, float]]) -> list[Row]:
-    """The rows of images that lie nowhere in space, one for each file; none where there is no such image."""
-    from ...dicom.flat import read_flat
-
-    rows: list[Row] = []
-    for path in files:
-        try:
-            volume = read_flat(path)
-        except RefusedFileError:
-            continue
-        identity = volume.identity
-        base = safe_name(identity.series_uid)
-        name = base if not rows else f"{base}/stack-{len(rows) + 1}"
-        tags = tags_of_image(path, identity.modality, volume.shape, None)
-        rows.append(Row(name, identity.patient_id, measure(volume), tags, (path,)))
-    return rows
-
-
-def _refuse_lost(files: Sequence[str], problems: Sequence[Problem] = ()) -> None:
+def refuse_lost(files: Sequence[str], problems: Sequence[Problem] = ()) -> None:
     """Refuse a series of which a file has gone, or is no DICOM any more: the rest of it is another series.
 
     Raises
@@ -251,14 +206,14 @@ def _refuse_lost(files: Sequence[str], problems: Sequence[Problem] = ()) -> None
         raise TaskError(msg)
 
 
-def _left_out(files: Sequence[str], problems: Sequence[Problem], rows: Sequence[Row]) -> str:
-    """What is to be said of a series that was measured without some of its files; empty where it was not."""
-    used = {path for row in rows for path in row.files}
+def left_out(files: Sequence[str], problems: Sequence[Problem], used: Collection[str]) -> str:
+    """What is to be said of an item that was measured without some of its files; empty where it was not."""
     damaged = [problem for problem in problems if problem.path not in used and is_damaged_image(problem)]
     return f"{len(damaged)} of its {len(files)} files were left out: {damaged[0].reason}" if damaged else ""
 
 
-def _nothing_to_read(problems: Sequence[Problem]) -> tuple[str, str]:
+def nothing_to_read(problems: Sequence[Problem]) -> tuple[str, str]:
+    """State and reason of an item without any image."""
     damaged = [problem for problem in problems if is_damaged_image(problem)]
     if damaged:
         return FAILED, f"none of its files can be read: {damaged[0].reason}"

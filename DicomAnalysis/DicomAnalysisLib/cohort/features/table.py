@@ -18,7 +18,8 @@ class FeatureTable:
     Parameters
     ----------
     series : tuple of str
-        Series Instance UID, with ``/stack-2`` and so on for further stacks. Each stands once.
+        Series Instance UID, with ``/stack-2`` and so on for further stacks; of a model of several views the Study
+        Instance UID. Each stands once.
     patients : tuple of str
         Patient ID of each series; what splits and intervals are drawn over.
     names : tuple of str

@@ -24,7 +24,8 @@ def label_table(table: FeatureTable, labels: Labels, columns: Sequence[LabelColu
     ----------
     table : FeatureTable
     labels : path or (header, rows)
-        A CSV file, or a table's header and rows of text. Rows are joined by series_uid, patient_id or file;
+        A CSV file, or a table's header and rows of text. Rows are joined by series_uid, patient_id or file
+        (those of a model of several views, which are studies, by study_uid);
         every identifier that a row states must agree. A patient's label is that of all their series.
     columns : sequence of LabelColumns
         Each a target; empty: the table's only column that is no identifier.
@@ -116,11 +117,13 @@ class _Index:
                     self._by["file"][name].append(place)
 
     def find(self, row: Row) -> list[int]:
-        if row.level == "study":
-            msg = "a feature table knows no studies; state the series_uid or the patient_id, too"
-            raise ValueError(msg)
+        # The rows of a model of several views are studies.
+        level = "series" if row.level == "study" else row.level
         name = Path(row.name.replace("\\", "/")).name if row.level == "file" else row.name.strip()
-        found = sorted(set(self._by[row.level].get(name, [])))
+        found = sorted(set(self._by[level].get(name, [])))
+        if row.level == "study" and not found:
+            msg = "no row of the feature table is that study; state the series_uid or the patient_id, too"
+            raise ValueError(msg)
         patient = row.identifiers.get("patient")
         agreeing = [k for k in found if patient is None or self._table.patients[k].strip(" \0") == patient.strip()]
         if found and not agreeing:
