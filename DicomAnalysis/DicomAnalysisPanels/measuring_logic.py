@@ -43,7 +43,8 @@ class MeasuringLogic:
         retryFailed : bool
             Try again what failed, or was put aside, in an earlier run.
         key : str or path, optional
-            File with a key: tables get keyed hashes for identifiers. Such series cannot be opened from a plot.
+            File with a key: tables get keyed hashes for identifiers. Such series cannot be opened from a plot, and
+            nothing in the folder says which were measured: to go on with them, call this again as before.
         database : ctkDICOMDatabase, optional
             Slicer's own by default.
         onProgress, onDone : callable, optional
@@ -62,14 +63,15 @@ class MeasuringLogic:
         from DicomAnalysisLib.files.atomic import write_text
         from DicomAnalysisLib.files.json_text import json_text
 
-        request = {"model": str(model), "key": None if key is None else str(Path(key).absolute()), "series": None}
+        request = {"model": str(model), "series": None}
         if isinstance(source, (str, Path)):
             request["source"] = str(Path(source).absolute())
         else:
             request["series"] = list(source)
             request["source"] = database_source(database or slicer.dicomDatabase, request["series"])
-        write_text(Path(outputFolder) / REQUEST, json_text(request))
-        return self._measure(request, outputFolder, workers, retryFailed, onProgress, onDone)
+        if key is None:
+            write_text(Path(outputFolder) / REQUEST, json_text(request))
+        return self._measure(request, outputFolder, workers, retryFailed, onProgress, onDone, key)
 
     def resumeFeatures(self, outputFolder, workers=0, retryFailed=False, onProgress=None, onDone=None):
         """Do what is left of what `measureFeatures` began in a folder, in this session or an earlier one.
@@ -93,7 +95,7 @@ class MeasuringLogic:
         except SourceError:
             return None  # nothing was begun there
 
-    def _measure(self, request, outputFolder, workers, retryFailed, onProgress, onDone):
+    def _measure(self, request, outputFolder, workers, retryFailed, onProgress, onDone, key=None):
         from DicomAnalysisLib.cohort.engine.options import CohortOptions
         from DicomAnalysisLib.jobs import cohort_run_job
 
@@ -101,7 +103,7 @@ class MeasuringLogic:
             model=request["model"],
             workers=workers,
             retry_failed=retryFailed,
-            key=None if request["key"] is None else Path(request["key"]),
+            key=None if key is None else Path(key),
         )
         job = cohort_run_job(request["source"], outputFolder, options, series_uids=request["series"])
         return BackgroundJob(job, on_progress=onProgress, on_done=onDone)
@@ -118,7 +120,7 @@ def _request(outputFolder):
     path = Path(outputFolder) / REQUEST
     try:
         known = json.loads(path.read_text("utf-8"))
-        return {name: known[name] for name in ("source", "series", "model", "key")}
+        return {name: known[name] for name in ("source", "series", "model")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"No series were measured from Slicer into {outputFolder} ({type(error).__name__}); measure them anew."
         raise UsageError(msg) from error

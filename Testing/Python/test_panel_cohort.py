@@ -164,6 +164,16 @@ class TestMeasuring:
         assert "2 series measured now" in page.ui.cohortStatusLabel.text
         assert FeatureStore(tmp_path / "output" / "features").read().series == wanted
 
+    def test_with_a_key_nothing_in_the_folder_says_whose_it_is(self, page, source, tmp_path):
+        output = tmp_path / "output"
+        values = page.logic.measureFeatures(source, output, key=tmp_path / "key").wait()
+        assert values["done"] == SERIES - 1
+        texts = [path.read_bytes() for path in output.rglob("*") if path.is_file()]
+        for told in (str(source), str(tmp_path / "key"), *(series_uid(n) for n in range(SERIES))):
+            assert not any(told.encode() in text for text in texts), told
+        again = page.logic.measureFeatures(source, output, key=tmp_path / "key").wait()
+        assert (again["done"], again["kept"]) == (0, SERIES - 1)
+
     def test_what_cannot_be_is_told(self, page, tmp_path):
         with pytest.raises(UsageError, match="measure them anew"):
             page.logic.resumeFeatures(tmp_path)
