@@ -175,6 +175,21 @@ class TestCommand:
         assert command(cohort[0], tmp_path / "run", *more) == 2
         assert said in capsys.readouterr().err
 
+    @pytest.mark.parametrize(
+        ("more", "said"),
+        [(("--device", "mps"), "mps"), (("--tensorboard",), "tensorboard"), (("--validation-fraction", "1"), "Shares")],
+    )
+    def test_what_cannot_be_had_is_said_before_a_cohort_is_read(
+        self, cohort, tmp_path, capsys, monkeypatch, more, said
+    ):
+        monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+        assert command(cohort[0], tmp_path / "run", *more) == 2
+        told = capsys.readouterr().err
+        assert said in told
+        assert "collecting" not in told
+        assert not (tmp_path / "run").exists()
+
     def test_missing_packages_are_named(self, cohort, tmp_path, capsys, monkeypatch):
         monkeypatch.setitem(sys.modules, "torch", None)
         assert command(cohort[0], tmp_path / "run") == 1

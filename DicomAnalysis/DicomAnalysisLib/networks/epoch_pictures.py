@@ -89,13 +89,26 @@ class EpochPictures:
         self._log.flush()
 
 
-def _tensorboard(folder: Path, first_epoch: int) -> Any:
+def require_tensorboard() -> None:
+    """Refuse to log for TensorBoard where it is not installed.
+
+    Raises
+    ------
+    UsageError
+        If it is not.
+    """
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:
         msg = (
             "Logs for TensorBoard were asked for, but the package tensorboard is not installed: "
             "install it (pip install tensorboard), or train without these logs; curves and strips are drawn anyway."
         )
         raise UsageError(msg) from error
+
+
+def _tensorboard(folder: Path, first_epoch: int) -> Any:
+    require_tensorboard()
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(str(folder), purge_step=first_epoch)

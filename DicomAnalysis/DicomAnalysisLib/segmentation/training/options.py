@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...errors import UsageError
 from ...networks.fit_options import FREE_ON_RESUME, FitOptions
+from .split import require_shares
 
 TRAINED_TASKS = ("headrest", "metal")
 CLASSICAL, OWN, BOTH = "classical", "own", "both"
@@ -99,6 +100,7 @@ class TrainingOptions:
             if not Path(folder).is_dir():
                 msg = f"There is no folder with labels {folder}; give one, or the labels {CLASSICAL}."
                 raise UsageError(msg)
+        require_shares(self.validation_fraction, self.test_fraction)
         self.fit_options(classes=2)  # its values are checked there
 
     @property

@@ -83,6 +83,7 @@ def train_segmentation(
     recipe = recipe or recipe_for(task)
     output = Path(output)
     goes_on = outputs.prepare(output, task, options, resume)
+    _require_available(options)
     with outputs.work_folder(output) as folder:
         report(TrainingProgress(0.0, "collecting examples"))
         arguments = {"series_uids": list(series_uids)} if series_uids is not None else {}
@@ -101,6 +102,16 @@ def train_segmentation(
         )
     report(TrainingProgress(1.0, "done"))
     return result
+
+
+def _require_available(options: TrainingOptions) -> None:
+    """Refuse what cannot be had here before a cohort is read, which takes long."""
+    from ...networks.devices import choose_device
+    from ...networks.epoch_pictures import require_tensorboard
+
+    choose_device(options.device)
+    if options.tensorboard:
+        require_tensorboard()
 
 
 class _Place(NamedTuple):

@@ -89,12 +89,7 @@ def split_patients(
     UsageError
         If there are too few patients, a share makes no sense, or a test patient is not there.
     """
-    if not (0 < validation_fraction < 1 and 0 <= test_fraction < 1 and validation_fraction + test_fraction < 1):
-        msg = (
-            f"Shares of {validation_fraction:g} for validation and {test_fraction:g} for test make no sense: "
-            "both are from 0 to 1, their sum is below 1, and validation is above 0."
-        )
-        raise UsageError(msg)
+    require_shares(validation_fraction, test_fraction)
     keys = sorted({patient_key(one) for one in patient_ids}, key=lambda key: (_place(seed, key), key))
     wanted = {patient_key(one) for one in test_patients}
     unknown = sorted(wanted - set(keys))
@@ -116,6 +111,22 @@ def split_patients(
     test = sorted(wanted) or rest[:tested]
     rest = rest[tested:]
     return PatientSplit(tuple(sorted(rest[validated:])), tuple(sorted(rest[:validated])), tuple(sorted(test)))
+
+
+def require_shares(validation_fraction: float, test_fraction: float) -> None:
+    """Refuse shares of patients that leave none for a side.
+
+    Raises
+    ------
+    UsageError
+        If they do.
+    """
+    if not (0 < validation_fraction < 1 and 0 <= test_fraction < 1 and validation_fraction + test_fraction < 1):
+        msg = (
+            f"Shares of {validation_fraction:g} for validation and {test_fraction:g} for test make no sense: "
+            "both are from 0 to 1, their sum is below 1, and validation is above 0."
+        )
+        raise UsageError(msg)
 
 
 def patient_key(patient_id: str) -> str:
