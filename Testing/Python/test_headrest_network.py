@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 from DicomAnalysisLib.dicom.reader import read_volume
 from DicomAnalysisLib.errors import ModelError, UsageError
+from DicomAnalysisLib.networks.model_folder import SHIPPED
 from DicomAnalysisLib.phantom import make_head_phantom
 from DicomAnalysisLib.segmentation import SegmentationOptions, segment
 from DicomAnalysisLib.segmentation.analysis import Analysis
+from DicomAnalysisLib.segmentation.network import use
 from DicomAnalysisLib.segmentation.network.fusion import classical_guess
 from DicomAnalysisLib.segmentation.network.grid import PATIENT, SUPPORT, network_grid
 from DicomAnalysisLib.segmentation.network.headrest import draw_view, owned, view
 from DicomAnalysisLib.segmentation.network.use import NETWORK_MEASURES_BETTER, is_wanted, model_for
+from DicomAnalysisLib.segmentation.options import require_available
 from DicomAnalysisLib.volume import Volume
 from scipy import ndimage as ndi
 
@@ -193,6 +196,51 @@ def test_a_model_is_used_for_its_own_task_only(small_model):
     options = SegmentationOptions(models=(str(small_model),))
     assert model_for("headrest", options) == small_model
     assert model_for("metal", options) != small_model
+
+
+def test_the_shipped_network_is_not_replaced_by_a_folder_that_happens_to_have_its_name(
+    small_model, tmp_path, monkeypatch
+):
+    shutil.copytree(small_model, tmp_path / "headrest")
+    monkeypatch.chdir(tmp_path)
+    assert model_for("headrest", SegmentationOptions(method="network")) == SHIPPED / "headrest"
+
+
+def described(folder, small_model, **changes):
+    """A model that is described otherwise."""
+    from DicomAnalysisLib.networks.model_folder import load_model, save_model
+
+    model = load_model(small_model)
+    save_model(folder, model.network, replace(model.description, **changes), model.card)
+    return str(folder)
+
+
+@pytest.mark.parametrize("method", ["auto", "network"])
+def test_a_model_for_none_of_the_tasks_is_refused_and_not_forgotten(head, small_model, tmp_path, method):
+    """A bundle of somebody else's, for example, whose task is a sentence."""
+    folder = described(tmp_path / "other", small_model, task="Segmentation of head holders")
+    options = SegmentationOptions(tasks=("headrest",), method=method, device="cpu", models=(folder,))
+    with pytest.raises(UsageError, match=r"is for 'Segmentation of head holders', not for one of headrest, metal"):
+        require_available(options)
+    with pytest.raises(UsageError, match="not for one of"):
+        segment(head.volume, options)
+
+
+@pytest.mark.parametrize("classes", [["background", "support", "patient"], []], ids=["swapped", "no names"])
+def test_a_model_of_other_classes_is_refused(head, small_model, tmp_path, classes):
+    folder = described(tmp_path / "other", small_model, output={"classes": classes})
+    options = SegmentationOptions(tasks=("headrest",), method="network", device="cpu", models=(folder,))
+    with pytest.raises(ModelError, match=r"background, patient, support, in this order"):
+        segment(head.volume, options)
+
+
+def test_the_users_network_without_the_packages_is_missed_in_the_warnings(head, small_model, monkeypatch):
+    monkeypatch.setattr(use, "missing_packages", lambda: ("torch",))
+    own = SegmentationOptions(tasks=("headrest",), device="cpu", models=(str(small_model),))
+    result = segment(head.volume, own)
+    assert result.method == "classical"
+    assert "The network for headrest was not used: torch is not installed." in result.warnings
+    assert not any("torch" in text for text in segment(head.volume, replace(own, models=())).warnings)
 
 
 def test_the_shipped_network_works_beside_the_classical_method(head):

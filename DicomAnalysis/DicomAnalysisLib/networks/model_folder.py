@@ -239,6 +239,12 @@ def shipped_models() -> tuple[Manifest, ...]:
     return tuple(read_manifest(file.parent) for file in sorted(SHIPPED.glob(f"*/{MANIFEST}")))
 
 
+def shipped_model(name: str) -> Path | None:
+    """The folder of a model that comes with the program; None if there is none of this name."""
+    folder = SHIPPED / name
+    return folder if (folder / MANIFEST).is_file() else None
+
+
 def find_model(name_or_folder: Path | str) -> Path:
     """The folder of a model: one of the user's, given by its path, or one that is shipped, by its name.
 

@@ -66,9 +66,12 @@ def require_available(options: SegmentationOptions) -> None:
     Raises
     ------
     UsageError
-        If `method` is ``network`` and packages, model or device are missing.
+        If `method` is ``network`` and packages, model or device are missing, or one of `models` is not there or
+        is for none of the tasks.
+    ModelError
+        If one of `models` is damaged.
     """
-    if options.method == "network":
+    if options.method == "network" or (options.models and options.method == "auto"):
         from .network.use import require_network
 
         require_network(options)

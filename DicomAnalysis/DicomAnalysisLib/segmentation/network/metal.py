@@ -17,6 +17,7 @@ from scipy import ndimage as ndi
 from ..metal import EXTENDED_SCALE_HU, Candidates, MetalThreshold, metal_pieces
 
 CHANNELS = 3
+CLASSES = ("background", "metal")
 MARGIN = 20
 """Pixels around the pieces of a slice that the network sees."""
 STEP = 32

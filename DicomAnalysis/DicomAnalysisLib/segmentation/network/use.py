@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import ModelError, UsageError
-from ...networks.model_folder import LoadedModel, find_model, load_model, read_manifest
+from ...networks.model_folder import LoadedModel, find_model, load_model, read_manifest, shipped_model
 from ..options import SegmentationOptions
 from . import grid, metal
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CHANNELS = {"headrest": grid.CHANNELS, "metal": metal.CHANNELS}
 """What a network for each task sees."""
+CLASSES = {"headrest": grid.CLASSES, "metal": metal.CLASSES}
+"""What it says."""
 NETWORK_TASKS = tuple(CHANNELS)
 
 
@@ -61,9 +63,31 @@ def is_wanted(task: str, options: SegmentationOptions) -> bool:
     """Whether a network is to be asked: always, where it measures better, or where the user brings one for the task."""
     if options.method != "auto":
         return options.method == "network"
-    return NETWORK_MEASURES_BETTER.get(task, False) or any(
-        read_manifest(find_model(given)).description.task == task for given in options.models
-    )
+    return NETWORK_MEASURES_BETTER.get(task, False) or own_model(task, options) is not None
+
+
+def own_model(task: str, options: SegmentationOptions) -> Path | None:
+    """The folder of the user's model for a task, if one was given.
+
+    Raises
+    ------
+    UsageError
+        If a model that was given is not there, or is for none of the tasks.
+    ModelError
+        If its manifest cannot be read.
+    """
+    of_task = {}
+    for given in options.models:
+        folder = find_model(given)
+        its = read_manifest(folder).description.task
+        if its not in NETWORK_TASKS:
+            msg = (
+                f"The model {given} is for {its[:60]!r}, not for one of {', '.join(NETWORK_TASKS)}: it cannot segment "
+                "here. Leave it out, or, if it comes from a MONAI bundle, name the task in its metadata and import it."
+            )
+            raise UsageError(msg)
+        of_task.setdefault(its, folder)
+    return of_task.get(task)
 
 
 def model_for(task: str, options: SegmentationOptions) -> Path | None:
@@ -71,23 +95,14 @@ def model_for(task: str, options: SegmentationOptions) -> Path | None:
 
     Raises
     ------
-    UsageError
-        If a model that was given is not there.
-    ModelError
-        If its manifest cannot be read.
+    UsageError, ModelError
+        As `own_model`.
     """
-    for given in options.models:
-        folder = find_model(given)
-        if read_manifest(folder).description.task == task:
-            return folder
-    try:
-        return find_model(task)
-    except UsageError:
-        return None
+    return own_model(task, options) or shipped_model(task)
 
 
 def require_network(options: SegmentationOptions) -> None:
-    """Refuse ``network`` where it cannot be had, before anything is read.
+    """Refuse a network that cannot be had before anything is read: ``network``, or one of the user's.
 
     Raises
     ------
@@ -96,6 +111,8 @@ def require_network(options: SegmentationOptions) -> None:
     ModelError
         If a model is damaged.
     """
+    wanted = [task for task in options.tasks if task in NETWORK_TASKS]
+    found = [model_for(task, options) for task in wanted]
     if options.method != "network":
         return
     absent = missing_packages()
@@ -106,8 +123,7 @@ def require_network(options: SegmentationOptions) -> None:
             "pip install '.[network]'. Or use method auto or classical."
         )
         raise UsageError(msg)
-    wanted = [task for task in options.tasks if task in NETWORK_TASKS]
-    if wanted and not any(model_for(task, options) for task in wanted):
+    if wanted and not any(found):
         msg = f"There is no network for {' or '.join(wanted)}; use method auto or classical."
         raise UsageError(msg)
     from ...networks.devices import choose_device
@@ -118,8 +134,8 @@ def require_network(options: SegmentationOptions) -> None:
 def open_network(task: str, options: SegmentationOptions, warnings: list[str]) -> OpenNetwork | None:
     """The network for a task, ready to run; None where the classical method is to do it.
 
-    With ``auto`` a network that cannot be had is no error: where one was expected (packages are there)
-    and is damaged, `warnings` says so.
+    With ``auto`` a network that cannot be had is no error: where one was expected (the user brought it, or packages
+    are there and it is damaged), `warnings` says so.
 
     Raises
     ------
@@ -128,7 +144,10 @@ def open_network(task: str, options: SegmentationOptions, warnings: list[str]) -
     """
     if task not in NETWORK_TASKS or not is_wanted(task, options):
         return None
-    if options.method == "auto" and missing_packages():
+    absent = missing_packages() if options.method == "auto" else ()
+    if absent:
+        if own_model(task, options) is not None:
+            warnings.append(f"The network for {task} was not used: {', '.join(absent)} is not installed.")
         return None
     from ...networks.prediction import Predictor
 
@@ -137,7 +156,7 @@ def open_network(task: str, options: SegmentationOptions, warnings: list[str]) -
         if folder is None:
             return None
         model = _loaded(folder, (folder / "manifest.json").stat().st_mtime_ns)
-        _require_input(model, task, folder)
+        _require_fitting(model, task, folder)
         return OpenNetwork(Predictor(model, options.device), model)
     except ModelError as error:
         if options.method == "network" or options.models:
@@ -146,13 +165,20 @@ def open_network(task: str, options: SegmentationOptions, warnings: list[str]) -
         return None
 
 
-def _require_input(model: LoadedModel, task: str, folder: Path) -> None:
-    """Refuse a network that was trained to see something else, by an earlier version for example."""
+def _require_fitting(model: LoadedModel, task: str, folder: Path) -> None:
+    """Refuse a network that was trained to see or to say something else, by an earlier version for example."""
     channels = model.description.architecture.get("in_channels", CHANNELS[task])
     if channels != CHANNELS[task]:
         msg = (
             f"The network {folder.name} for {task} takes {channels} channels; this version of the program gives "
             f"{CHANNELS[task]}. Please train it again, or use method classical."
+        )
+        raise ModelError(msg)
+    classes = model.description.classes
+    if classes != CLASSES[task]:
+        msg = (
+            f"The network {folder.name} for {task} says {', '.join(classes) or 'classes without names'}; the program "
+            f"understands {', '.join(CLASSES[task])}, in this order. Use another network, or method classical."
         )
         raise ModelError(msg)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errors import UsageError
 from ...networks.architectures import ModelDescription
-from ..network import grid
+from ..network import grid, metal
 
 VERSION = "1.0.0"
 _STANDARD, _SMALL = (16, 32, 64, 128, 128), (8, 16, 32, 32)
@@ -68,7 +68,7 @@ def model_description(task: str, small: bool = False) -> ModelDescription:
                 "channels": ["HU/1000 from -1.024 to 3.071", "log2(max(HU, 3071)/3071)/3", "pixel size in mm"],
                 "spacing": "as acquired; trained on 0.49 to 0.98 mm",
             },
-            {"classes": ["background", "metal"]},
+            {"classes": list(metal.CLASSES)},
         )
     msg = f"There is no network for the task {task!r}; choose headrest or metal."
     raise UsageError(msg)
