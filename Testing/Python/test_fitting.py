@@ -266,6 +266,25 @@ class TestWhatCannotBeDone:
         with pytest.raises(TrainingError, match=r"checkpoint\.pt cannot be read"):
             train(tmp_path, FitOptions(epochs=1, device="cpu"), resume=True)
 
+    def test_a_full_disk(self, tmp_path):
+        pytest.importorskip("resource", reason="a limit on the size of files stands for a full disk; Windows has none")
+        train(tmp_path, FitOptions(epochs=1, device="cpu"))
+        before = (tmp_path / NAME).read_bytes()
+        program = f"""if True:
+            import resource, signal, sys; sys.path[:0] = {sys.path!r}
+            import torch
+            from pathlib import Path
+            from DicomAnalysisLib.networks.checkpoint import save_checkpoint
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+            save_checkpoint(Path({str(tmp_path)!r}), {{"state": torch.zeros(100_000)}})
+        """
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert "OutputError: Cannot write" in done.stderr
+        assert "space on the disk" in done.stderr
+        assert (tmp_path / NAME).read_bytes() == before
+        assert not [path for path in tmp_path.iterdir() if path.name.endswith(NAME) and path.name != NAME]
+
     def test_no_samples(self, tmp_path):
         with pytest.raises(TrainingError, match="no samples for validation"):
             train(tmp_path, validation=BrightSquares(0))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import OutputError
 from ..files.atomic import atomic_path
 from .fit_options import TrainingError
 
@@ -21,11 +22,23 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
     folder : Path
     state : mapping
         State dictionaries, numbers, text, lists.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
     """
     import torch
 
     with atomic_path(folder / NAME) as temporary:
-        torch.save({"version": VERSION, **state}, temporary)
+        try:
+            torch.save({"version": VERSION, **state}, temporary)
+        except RuntimeError as error:  # so torch answers a full disk
+            msg = (
+                f"Cannot write {folder / NAME}: {str(error).splitlines()[0]}. "
+                "The last one is kept; see that there is space on the disk, then resume."
+            )
+            raise OutputError(msg) from error
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any]:
