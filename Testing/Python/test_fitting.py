@@ -37,6 +37,16 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+class Squares(torch.nn.Sequential):
+    """A network whose `forward` can be replaced."""
+
+    def __init__(self):
+        super().__init__(tiny_network())
+
+    def forward(self, images):
+        return torch.nn.Module.forward(self, images)
+
+
 def train(folder, options=OPTIONS, training=TRAINING, validation=VALIDATION, **more):
     network = tiny_network()
     return network, fit(network, training, validation, options, folder, class_names=CLASSES, **more)
@@ -265,6 +275,25 @@ class TestWhatCannotBeDone:
         path.write_bytes(path.read_bytes()[:-500])
         with pytest.raises(TrainingError, match=r"checkpoint\.pt cannot be read"):
             train(tmp_path, FitOptions(epochs=1, device="cpu"), resume=True)
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+            RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"),
+            RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        ],
+        ids=lambda error: str(error)[:5],
+    )
+    @pytest.mark.parametrize("where", ["forward", "to"])
+    def test_too_little_memory(self, tmp_path, monkeypatch, error, where):
+        def refuse(*_arguments, **_options):
+            raise error
+
+        monkeypatch.setattr(torch.nn.Module, where, refuse)
+        network = Squares()
+        with pytest.raises(TrainingError, match="batch of 8"):
+            fit(network, TRAINING, VALIDATION, OPTIONS, tmp_path)
 
     def test_a_full_disk(self, tmp_path):
         pytest.importorskip("resource", reason="a limit on the size of files stands for a full disk; Windows has none")

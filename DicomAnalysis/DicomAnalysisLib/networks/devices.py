@@ -77,6 +77,16 @@ def device_name(device: torch.device) -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that the memory did not suffice: CUDA has a class for it, MPS, cuDNN and the CPU words."""
+    import torch
+
+    text = str(error).lower()
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(
+        words in text for words in ("out of memory", "alloc_failed", "can't allocate memory", "not enough memory")
+    )
+
+
 def _has_mps() -> bool:
     import torch
 

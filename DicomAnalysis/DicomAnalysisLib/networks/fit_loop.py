@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .batches import training_batches, validation_batches
-from .devices import autocast_dtype, choose_device
+from .devices import autocast_dtype, choose_device, is_out_of_memory
 from .fit_options import FitOptions, Samples, TrainingError
 
 if TYPE_CHECKING:
@@ -59,9 +59,10 @@ class Trainer(LearningState):
         self.options = options
         self.device = choose_device(options.device)
         self.dtype = _type_of(options, self.device)
-        self.network = network.to(self.device)
-        if self.device.type == "cuda":
-            self.network = self.network.to(memory_format=torch.channels_last)
+        with _memory_explained(options):
+            self.network = network.to(self.device)
+            if self.device.type == "cuda":
+                self.network = self.network.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=WEIGHT_DECAY)
         self.schedule = one_cycle(self.optimizer, options.learning_rate, steps + 1)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
@@ -241,10 +242,12 @@ def _memory_explained(options: FitOptions) -> Iterator[None]:
 
     try:
         yield
-    except torch.cuda.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         torch.cuda.empty_cache()
         msg = (
-            f"The memory of the graphics card is too small for a batch of {options.batch}. "
+            f"The memory is too small for a batch of {options.batch}. "
             "Choose a smaller batch or the device cpu, and start in another folder."
         )
         raise TrainingError(msg) from error

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ModelError, TaskError, UsageError
 from .architectures import size_multiple
-from .devices import autocast_dtype, choose_device
+from .devices import autocast_dtype, choose_device, is_out_of_memory
 from .folding import fold_batch_norm
 
 if TYPE_CHECKING:
@@ -133,10 +133,8 @@ class Predictor:
         try:
             with torch.inference_mode():
                 return self._forward(torch.from_numpy(part)).cpu().numpy()
-        except torch.cuda.OutOfMemoryError:
-            return None
         except RuntimeError as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 return None
             msg = f"The model {self._name} cannot be run on slices of the shape {part.shape[1:]}: {error}"
             raise ModelError(msg) from error
@@ -197,17 +195,9 @@ class Predictor:
             # Measured: channels last is faster on the CPU and on tensor cores alike.
             self._network = self._network.to(device, memory_format=torch.channels_last)
         except RuntimeError as error:
-            if device.type == "cpu" or not (isinstance(error, torch.cuda.OutOfMemoryError) or _is_out_of_memory(error)):
+            if device.type == "cpu" or not is_out_of_memory(error):
                 raise
             self._network = self._network.cpu()
         else:
             return
         self._retreat(1)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error that is not of torch's class for it says so: MPS, cuDNN and the CPU have their own words."""
-    text = str(error).lower()
-    return any(
-        words in text for words in ("out of memory", "alloc_failed", "can't allocate memory", "not enough memory")
-    )
