@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pydicom
 import pytest
 from contact_cases import KnownSeries, cases
 from DicomAnalysisLib.errors import UsageError
@@ -170,6 +171,36 @@ def test_series_without_a_segmentation_are_listed(head, tmp_path):
         collect_examples(tmp_path / "dicom", labels="own", segmentations=tmp_path / "own")
     with pytest.raises(UsageError, match="folder of segmentations"):
         collect_examples(tmp_path / "dicom", labels="own")
+
+
+def test_what_is_not_read_is_listed(head, tmp_path):
+    """Further stacks of a series, damaged files, and series that are asked for and not there."""
+    volume = head.volume
+    write_dicom_series(volume, tmp_path)
+    turned = volume.geometry
+    turned = replace(turned, row_direction=turned.column_direction, column_direction=-turned.row_direction)
+    first = slice(0, 3)
+    write_dicom_series(
+        replace(
+            volume,
+            voxels=volume.voxels[first],
+            geometry=turned.select(first),
+            sop_instance_uids=tuple(f"{uid}.9" for uid in volume.sop_instance_uids[first]),
+            frame_numbers=volume.frame_numbers[first],
+        ),
+        tmp_path / "more",
+    )
+    damaged = sorted(path for path in tmp_path.glob("*.dcm"))[5]
+    data = pydicom.dcmread(damaged)
+    del data.PixelData
+    data.save_as(damaged)
+    uid = volume.identity.series_uid
+    found = collect_examples(tmp_path, series_uids=[uid, "1.2.3"])
+    assert len(found.examples) == 1
+    reasons = {(one.series_uid, one.slices, one.reason.partition(":")[0]) for one in found.left_out}
+    assert ("1.2.3", (), "there is no readable image of it in the source") in reasons
+    assert (uid, (), f"the file {damaged} alone") in reasons
+    assert (uid, (), "its stack 2 alone (3 slices)") in reasons
 
 
 def test_uncertain_slices_are_neighbours_only(head, labels):

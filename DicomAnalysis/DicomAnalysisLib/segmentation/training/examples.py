@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,11 +73,12 @@ def collect_examples(
     if labels != CLASSICAL and segmentations is None:
         msg = f"Labels {labels!r} need a folder of segmentations."
         raise UsageError(msg)
-    series = (open_source(source) if isinstance(source, (str, Path)) else source).series()
+    opened = open_source(source) if isinstance(source, (str, Path)) else source
+    series = opened.series()
     if series_uids is not None:
         series = [one for one in series if one.identity.series_uid in series_uids]
     examples: list[Example] = []
-    left_out: list[LeftOut] = []
+    left_out = list(_unread(opened, series, series_uids))
     for number, one in enumerate(series):
         report(number / len(series), one.identity.series_uid)
         try:
@@ -85,7 +86,7 @@ def collect_examples(
         except DicomAnalysisError as error:
             left_out.append(LeftOut(one.identity.series_uid, (), str(error)))
             continue
-        left_out += skipped
+        left_out += (*skipped, *_further_stacks(one))
         if example is not None:
             examples.append(store(example, cache / f"{number:05d}") if cache else example)
     report(1.0, "")
@@ -94,6 +95,25 @@ def collect_examples(
         msg = f"Nothing to learn from in {source}: {reasons}."
         raise UsageError(msg)
     return ExampleSet(tuple(examples), tuple(left_out))
+
+
+def _unread(source: SeriesSource, series: Sequence[Series], series_uids: Sequence[str] | None) -> Iterator[LeftOut]:
+    """DICOM files that cannot be read, and series that were asked for and are not there."""
+    there = {one.identity.series_uid for one in series}
+    refused = [one for one in source.problems if one.is_dicom]
+    if series_uids is not None:
+        refused = [one for one in refused if one.series_uid in series_uids]
+        for uid in series_uids:
+            if uid not in there:
+                yield LeftOut(uid, (), "there is no readable image of it in the source")
+    for one in refused:
+        yield LeftOut(one.series_uid, (), f"the file {one.path} alone: {one.reason}")
+
+
+def _further_stacks(series: Series) -> Iterator[LeftOut]:
+    for number, stack in enumerate(series.stacks[1:], start=2):
+        reason = f"its stack {number} alone ({len(stack)} slices): of a series the main stack is learned from"
+        yield LeftOut(series.identity.series_uid, (), reason)
 
 
 def _example(
