@@ -22,6 +22,7 @@ from DicomAnalysisLib.segmentation.network.grid import (
     network_input,
 )
 from DicomAnalysisLib.segmentation.training import examples as collecting
+from DicomAnalysisLib.segmentation.training import headrest_samples
 from DicomAnalysisLib.segmentation.training.composites import AIR_HU, Part, compose, fit, push, take_apart
 from DicomAnalysisLib.segmentation.training.example import headrest_example, store
 from DicomAnalysisLib.segmentation.training.examples import collect_examples
@@ -330,6 +331,23 @@ def test_samples_differ_by_epoch_and_repeat_for_a_resumed_run(examples, tmp_path
         assert classes.dtype == np.uint8
         assert np.array_equal(image, mapped.sample(epoch, index)[0])
     assert not np.array_equal(kept.sample(0, 2)[0], kept.sample(1, 2)[0])
+
+
+def test_scenes_that_another_process_made_are_not_made_again(examples, tmp_path, monkeypatch):
+    """Making a scene takes fifty times as long as a look at it, and processes end with the epoch."""
+    pytest.importorskip("torch", reason="torch starts the processes")
+    from DicomAnalysisLib.networks.batches import training_batches
+
+    samples = HeadrestSamples(examples, size=(64, 64), per_epoch=3, pool=3, seed=4, folder=tmp_path)
+    alone = HeadrestSamples(examples, size=(64, 64), per_epoch=3, pool=3, seed=4)
+    expected = [alone.sample(1, index)[0] for index in range(3)]
+    assert len(list(training_batches(samples, 0, 3, seed=0, workers=1))) == 1
+
+    def make_again(*_arguments):
+        raise AssertionError
+
+    monkeypatch.setattr(headrest_samples, "make_scene", make_again)
+    assert all(np.array_equal(samples.sample(1, index)[0], expected[index]) for index in range(3))
 
 
 def test_validation_looks_are_the_same_in_every_epoch(examples):

@@ -147,13 +147,17 @@ def _outside(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 
 class _SceneStore:
-    """Scenes in two mapped files, so that a large pool need not fit into memory."""
+    """Scenes in mapped files, so that a large pool need not fit into memory, and processes share what one has made."""
 
-    def __init__(self, folder: Path, count: int, size: tuple[int, int]) -> None:
+    def __init__(self, folder: Path, count: int, size: tuple[int, int], mode: str = "w+") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._blocks = _mapped(folder / "scenes.npy", (count, 3, *size), np.int16)
-        self._maps = _mapped(folder / "classes.npy", (count, 2, *size), np.uint8)
-        self._made = np.zeros(count, bool)
+        self._place = folder, count, size
+        self._blocks = _mapped(folder / "scenes.npy", (count, 3, *size), np.int16, mode)
+        self._maps = _mapped(folder / "classes.npy", (count, 2, *size), np.uint8, mode)
+        self._made = _mapped(folder / "made.npy", (count,), bool, mode)
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        return _SceneStore, (*self._place, "r+")  # the files, not what is in them
 
     def get(self, number: int) -> Scene | None:
         return Scene(self._blocks[number], *self._maps[number], ()) if self._made[number] else None
@@ -163,5 +167,5 @@ class _SceneStore:
         self._made[number] = True
 
 
-def _mapped(path: Path, shape: tuple[int, ...], kind: type) -> np.ndarray:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
+def _mapped(path: Path, shape: tuple[int, ...], kind: type, mode: str) -> np.ndarray:
+    return np.lib.format.open_memmap(path, mode=mode, dtype=kind, shape=shape)
