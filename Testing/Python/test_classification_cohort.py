@@ -406,6 +406,15 @@ def test_patient_ids_that_differ_in_case_or_blanks_are_one_patient(tmp_path):
     assert any("P1 and p1 differ in case alone" in line for line in cohort.problems)
 
 
+def test_files_of_one_series_are_cases_of_their_own_where_files_are_labelled(tmp_path):
+    for number in range(4):
+        write_flat(tmp_path / f"{number}.dcm", picture(number), "MG", PatientID=f"P{number // 2}", **_uids("1.2", 1))
+    cohort = build_cohort(tmp_path, (["file", "label"], [(f"{number}.dcm", number % 2) for number in range(4)]))
+    found = {case.case_id: (case.labels["label"][0], case.patient_id) for case in cohort.cases}
+    assert found == {f"1.2.1/{number}.dcm": (number % 2, f"P{number // 2}") for number in range(4)}
+    assert not any("left out" in line for line in cohort.problems)
+
+
 def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
     import SimpleITK as sitk
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,6 +146,7 @@ def _join(
     problems: list[str],
 ) -> _Joined:
     index, joined = ImageIndex(images), _Joined()
+    of_series = Counter(image.identity.series_uid for image in images)
     for row in rows:
         try:
             fitting = index.find(row)
@@ -158,7 +159,8 @@ def _join(
             joined.unmatched.append(row.name)
         joined.spoken_of.update(fitting)
         for k in fitting if label is not None else ():
-            key = _case_id(row, images[k], options)
+            alone = of_series[images[k].identity.series_uid] == 1
+            key = _case_id(row, images[k], options, alone)
             joined.entries[key].append(Entry(row, images[k], label, _view_of(row, images[k], options)))
         if label is None and fitting:
             problems.append(f"{row.where} ({row.name}) was left out: it states no label.")
@@ -175,12 +177,13 @@ def _label(row: Row, encoders: Sequence[Encoder]) -> Label | None:
     return label
 
 
-def _case_id(row: Row, image: FoundImage, options: CohortOptions) -> str:
-    """What a case is called, and with it which entries make one."""
+def _case_id(row: Row, image: FoundImage, options: CohortOptions, alone: bool) -> str:
+    """What a case is called, and with it which entries make one; `alone` in its series."""
     if row.level in ("study", "patient"):
         return row.name
     if options.views is None:
-        return image.identity.series_uid
+        uid = image.identity.series_uid
+        return uid if alone or row.level != "file" else f"{uid}/{Path(image.files[0]).name}"
     if "study" in row.identifiers:
         return row.identifiers["study"]
     if "patient" in row.identifiers and not image.is_dicom:
