@@ -22,7 +22,7 @@ from blob_cases import FINDING, PLACES, SIDE, BlobCases
 from DicomAnalysisLib.classification import fitting
 from DicomAnalysisLib.classification.architectures import build_classifier
 from DicomAnalysisLib.classification.augmentation import Augmentation
-from DicomAnalysisLib.classification.cases import KeptCases, spread_order
+from DicomAnalysisLib.classification.cases import KeptCases, LeftOutCase, spread_order
 from DicomAnalysisLib.classification.doubts import doubts
 from DicomAnalysisLib.classification.evaluation.predictions import read_predictions
 from DicomAnalysisLib.classification.evaluation.result import Evaluation, Flag
@@ -39,6 +39,7 @@ from DicomAnalysisLib.classification.split_training import fitted_temperatures
 from DicomAnalysisLib.classification.splits import split_patients
 from DicomAnalysisLib.classification.targets import LabelColumns
 from DicomAnalysisLib.classification.training import train_classifier
+from DicomAnalysisLib.classification.training_outputs import write_left_out
 from DicomAnalysisLib.classification.views import ViewRule
 from DicomAnalysisLib.cli import main
 from DicomAnalysisLib.errors import ModelError, SourceError, UsageError
@@ -489,6 +490,13 @@ class TestATraining:
         monkeypatch.setattr("DicomAnalysisLib.classification.evaluation.evaluate.evaluate", lambda *_a, **_k: found)
         told = with_evaluation(outcome, 0).warnings
         assert told[0] == leak and "4 more doubts" in told[-1]
+
+    def test_no_line_of_what_was_left_out_is_run_by_a_spreadsheet(self, cohort, tmp_path):
+        hostile = '=HYPERLINK("http://example.org")'
+        told = replace(cohort, unmatched_labels=(hostile,), problems=(f"{hostile} was left out.",))
+        path = write_left_out(tmp_path, told, [LeftOutCase(hostile, f"{hostile}: broken")])
+        with path.open() as file:
+            assert not any(cell.startswith("=") for row in csv.reader(file) for cell in row)
 
 
 def test_several_views_keep_their_order_from_training_to_prediction(tmp_path):

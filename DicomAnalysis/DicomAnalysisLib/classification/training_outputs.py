@@ -137,8 +137,8 @@ def write_left_out(output: Path, cohort: Cohort, left_out: Iterable[LeftOutCase]
     rows.writerow(("what", "identifier", "reason"))
     rows.writerows(("label", spreadsheet_safe(one), "no image has this identifier") for one in cohort.unmatched_labels)
     rows.writerows(("image", spreadsheet_safe(one), "no label has this identifier") for one in cohort.unmatched_series)
-    rows.writerows(("case", spreadsheet_safe(one.case_id), one.reason) for one in left_out)
-    rows.writerows(("note", "", one) for one in cohort.problems)
+    rows.writerows(("case", spreadsheet_safe(one.case_id), spreadsheet_safe(one.reason)) for one in left_out)
+    rows.writerows(("note", "", spreadsheet_safe(one)) for one in cohort.problems)
     write_text(output / LEFT_OUT, buffer.getvalue())
     return output / LEFT_OUT
 
