@@ -415,6 +415,16 @@ def test_files_of_one_series_are_cases_of_their_own_where_files_are_labelled(tmp
     assert not any("left out" in line for line in cohort.problems)
 
 
+def test_age_or_sex_that_is_the_label_is_no_fact_beside_it(tmp_path):
+    for number, sex in enumerate("MFMF"):
+        own = {**_uids(f"1.2.{number}", number), "PatientSex": sex, "PatientAge": "050Y"}
+        write_flat(tmp_path / f"{number}.dcm", picture(number), PatientID=f"P{number}", **own)
+    table = ["patient_id", "Patient Sex", "finding"], [(f"P{n}", sex, n // 2) for n, sex in enumerate("MFMF")]
+    for name, facts in (("Patient Sex", {"age": 50.0}), ("finding", {"age": 50.0, "sex": "M"})):
+        cohort = build_cohort(tmp_path, table, CohortOptions(labels=(LabelColumns(name),)))
+        assert {key: cohort.cases[0].facts.get(key) for key in ("age", "sex")} == {"sex": None} | facts
+
+
 def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
     import SimpleITK as sitk
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..dicom.sources import SeriesSource
 from ..errors import UsageError
 from .assembling import Entry, Label, assemble
-from .cohort import Cohort
+from .cohort import Case, Cohort
 from .finding import Found, FoundImage, SeriesFilter, find_images
 from .joining import ImageIndex, Row, read_rows
-from .tables import Labels, read_table
+from .tables import FACT_COLUMNS, Labels, read_table, simplified
 from .targets import Encoder, LabelColumns, choose_columns, make_encoder
 from .views import ViewRule, view_name
 
@@ -91,7 +91,8 @@ def build_cohort(
     problems: list[str] = []
     table = read_table(labels)
     rows = read_rows(table, options.group_column, problems)
-    encoders = [make_encoder(table, asked, problems) for asked in choose_columns(table, options.labels)]
+    chosen = choose_columns(table, options.labels)
+    encoders = [make_encoder(table, asked, problems) for asked in chosen]
     found = source if isinstance(source, Found) else find_images(source, options.filter, _names(rows))
     problems += found.problems
     if options.views is None and any(row.view for row in rows):
@@ -109,7 +110,7 @@ def build_cohort(
     return Cohort(
         targets=tuple(encoder.target for encoder in encoders),
         view_names=view_names,
-        cases=tuple(sorted(cases, key=lambda case: case.case_id)),
+        cases=tuple(sorted(_without_labels(cases, chosen), key=lambda case: case.case_id)),
         unmatched_labels=tuple(joined.unmatched),
         unmatched_series=tuple(
             dict.fromkeys(
@@ -120,6 +121,13 @@ def build_cohort(
         problems=tuple(dict.fromkeys(problems)),
         view_rules=tuple(rule.to_text() for rule in options.views or () if rule.is_automatic),
     )
+
+
+def _without_labels(cases: Iterable[Case], chosen: Sequence[LabelColumns]) -> Iterator[Case]:
+    """Age or sex that is the label is nothing that it could be told from instead, whatever the header says of it."""
+    columns = {simplified(column) for asked in chosen for column in asked.columns}
+    told = {fact for fact, names in FACT_COLUMNS.items() if columns.intersection(names)}
+    return (replace(case, facts={k: v for k, v in case.facts.items() if k not in told}) for case in cases)
 
 
 def _names(rows: Sequence[Row]) -> set[str] | None:
