@@ -230,6 +230,15 @@ def test_predictions_of_another_split_are_refused():
         evaluate(cohort, other, predictions, pictures=False)
 
 
+def test_a_split_of_cases_that_the_cohort_lost_is_refused(plain):
+    cohort, split, predictions, _found = plain
+    lost = cohort.subset(case.case_id for case in cohort.cases if case.case_id != split.training[0])
+    with pytest.raises(
+        UsageError, match=f"1 cases of the split are not in the cohort, the first '{split.training[0]}'"
+    ):
+        evaluate(lost, split, predictions, pictures=False)
+
+
 def test_a_case_that_was_dropped_is_told():
     cohort, split, predictions, _pictures = made_cohort(60)
     first = predictions.parts.index("test")

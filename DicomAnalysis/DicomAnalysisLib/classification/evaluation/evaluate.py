@@ -123,6 +123,12 @@ def _check(predictions: Predictions, cases: Mapping[str, Case], split: Split, ta
             f"{len(unknown)} predictions are of cases that the cohort does not have, the first {unknown[0]!r}."
             " Give the cohort that the model was trained with."
         )
+    gone = sorted(parts.keys() - cases.keys())
+    if gone:
+        raise UsageError(
+            f"{len(gone)} cases of the split are not in the cohort, the first {gone[0]!r}."
+            " Give the cohort that the model was trained with."
+        )
     for name, patient, part in zip(predictions.case_ids, predictions.patient_ids, predictions.parts, strict=True):
         if parts.get(name) != part:
             where = parts.get(name, "no part")
