@@ -327,6 +327,19 @@ class TestFits:
         arc = np.radians([0, 20, 40, 60, 80])
         assert "of the rim open" in fit_circle(np.column_stack([np.cos(arc), np.sin(arc), 0 * arc])).warning
 
+    def test_a_sphere_of_points_that_are_nearly_flat_is_uncertain(self):
+        """Points clicked within 0.3 mm around a rim of 50 mm lie close to spheres of 70 mm and of 400 mm alike."""
+        random = np.random.default_rng(0)
+        angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+        rim = np.column_stack([25 * np.cos(angle), 25 * np.sin(angle), 0 * angle]) + random.normal(0, 0.3, (12, 3))
+        found = fit_sphere(rim)
+        assert found.residual_mm < 0.3
+        assert found.diameter_mm > 60
+        assert "cover little of the sphere" in found.warning
+        half = random.normal(size=(40, 3))
+        half[:, 2] = np.abs(half[:, 2])
+        assert fit_sphere(25 * half / np.linalg.norm(half, axis=1, keepdims=True)).warning == ""
+
     @pytest.mark.parametrize(
         ("fit", "points", "words"),
         [

@@ -15,6 +15,8 @@ from ...errors import TaskError
 
 FLAT = 1e-6
 """Spread of points, relative to the largest, below which they lie in a plane or on a line."""
+NEARLY_FLAT = 0.2
+"""The same, below which a sphere is uncertain: that of points on a cap of about 45 degrees around its pole."""
 LARGEST_RATIO = 1000.0
 """A radius that is so many times the points' extent is that of a plane."""
 
@@ -93,7 +95,7 @@ def fit_sphere(points: np.ndarray) -> Fit:
         raise TaskError(msg)
     middle, radius = _closest(points - center)
     residual = np.linalg.norm(points - center - middle, axis=1) - radius
-    return _fit("sphere", middle + center, radius, residual, points)
+    return _fit("sphere", middle + center, radius, residual, points, flatness=spread[2] / spread[0])
 
 
 def fit_circle(points: np.ndarray) -> Fit:
@@ -170,12 +172,15 @@ def _fit(
     points: np.ndarray,
     normal: np.ndarray | None = None,
     gap: float = 0.0,
+    flatness: float = 1.0,
 ) -> Fit:
     warnings = []
     if len(points) == (4 if kind == "sphere" else 3):
         warnings.append(f"{len(points)} points always lie on a {kind}: the residual says nothing; place more points")
     if gap > 180:
         warnings.append(f"the points leave {gap:.0f} degrees of the rim open: the diameter is uncertain")
+    if flatness < NEARLY_FLAT:
+        warnings.append("the points are nearly flat and cover little of the sphere: the diameter is uncertain")
     return Fit(
         kind,
         tuple(map(float, center)),
