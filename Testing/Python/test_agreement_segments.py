@@ -244,6 +244,14 @@ class TestCommand:
         assert one["bias"]["value"] == pytest.approx(-19.6667, abs=1e-3)
         assert one["icc_2_1"]["low"] < one["icc_2_1"]["value"]
 
+    @pytest.mark.parametrize(("coverage", "factor"), [("0.95", "1.96"), ("0.9", "1.64")])
+    def test_the_report_says_by_which_factor_it_computed(self, tmp_path, coverage, factor):
+        (tmp_path / "flow.csv").write_text(PEAK_FLOW, "utf-8")
+        out = tmp_path / "study"
+        arguments = ["agreement", str(tmp_path / "flow.csv"), "--columns", "Wright (l/min)", "mini (l/min)"]
+        assert main([*arguments, "--coverage", coverage, "--output", str(out)]) == 0
+        assert f"Repeatability coefficient: {factor}·√2·within-subject SD" in (out / "report.html").read_text("utf-8")
+
     def test_two_folders(self, tmp_path, capsys):
         for n in range(4):
             for name in ("network", "manual"):

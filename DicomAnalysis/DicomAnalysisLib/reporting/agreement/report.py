@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..html import GOOD, NOTE, WARNING, Html, details, element, figure, figures, notice, page, paragraph, table
@@ -179,10 +180,11 @@ def _methods(agreements: Sequence[Agreement], study: SegmentStudy | None) -> lis
             "onto the grid of the second; volumes are those of each one's own grid."
         )
     if agreements:
+        z = replace(agreements[0].options, multiplier=None).z
         lines.append(
             "ICC(2,1): two-way random effects, absolute agreement, one measurement; ICC(3,1): two-way mixed effects, "
             "consistency, one measurement; intervals by the F distribution. Lin's concordance: interval by Fisher's z. "
-            "Repeatability coefficient: 1.96·√2·within-subject SD. Reproducibility coefficient: the same with the two "
-            "sets taken as repeats. Their intervals are by the chi-squared distribution."
+            f"Repeatability coefficient: {z:.3g}·√2·within-subject SD. Reproducibility coefficient: the same with the "
+            "two sets taken as repeats. Their intervals are by the chi-squared distribution."
         )
     return [*(paragraph(line) for line in lines), *(paragraph(one, "faint") for one in SOURCES)]
