@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from dicom_slices import write_slice
+from dicom_slices import ct_slice, write_slice
 from DicomAnalysisLib.cli import main
 from DicomAnalysisLib.cohort.clustering.analysis import cluster_table
 from DicomAnalysisLib.cohort.clustering.explorer import read_explorer
@@ -15,6 +15,8 @@ from DicomAnalysisLib.reporting.cohort_examples import montage_png, read_example
 from DicomAnalysisLib.reporting.cohort_plots import embedding_png
 from DicomAnalysisLib.reporting.cohort_report import clustering_html
 from feature_tables import make_table, planted
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,20 @@ def test_examples_are_the_middle_slices_of_their_series(tmp_path):
     assert lost.view is None
     assert "not read" in lost.words
     assert montage_png([example, lost]).startswith(b"\x89PNG")
+
+
+def test_why_there_is_no_picture_is_said_without_the_path(tmp_path):
+    """A report is passed on, and folders are called after patients."""
+    folder = tmp_path / "DOE^JOHN"
+    folder.mkdir()
+    slice_ = ct_slice(np.zeros((32, 32), np.int16), syntax=JPEG2000Lossless)
+    slice_.PixelData = encapsulate([b"\xff\x4f\xff\x51 no picture" * 9])
+    slice_["PixelData"].is_undefined_length = True
+    slice_.save_as(folder / "1.dcm", enforce_file_format=True)
+    example = read_example("1.2.3", [str(folder / "1.dcm")])
+    assert example.view is None
+    assert "pixel data cannot be read" in example.words
+    assert "DOE" not in example.words
 
 
 def test_pictures_are_in_the_page_and_text_is_escaped(tmp_path):

@@ -67,6 +67,8 @@ def read_example(series: str, files: Sequence[str]) -> Example:
         volume = read_volume([path])
     except (DicomAnalysisError, OSError) as error:
         reason = str(error) if not isinstance(error, SourceError) else "it cannot be placed in space"
+        for file in files:  # a report is passed on, and folders are called after patients
+            reason = reason.replace(str(file), "a slice")
         return Example(series, None, words=f"not read: {reason}")
     view = acquired_view(volume, len(volume.voxels) // 2, ())
     if volume.identity.modality == "CT":
