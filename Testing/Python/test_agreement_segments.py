@@ -183,6 +183,21 @@ class TestStudy:
         with pytest.raises(UsageError, match="No segmentation has a segment 'Bone'"):
             compare_segmentations(tmp_path / "auto", tmp_path / "hand", ("Bone",))
 
+    def test_further_stacks_of_different_series_are_different_cases(self, tmp_path):
+        """`segment` leaves them in folders called stack-2: those of two series are no repeats of one another."""
+        uids, affine = ("1.2.826.0.1.1", "1.2.826.0.1.2"), np.diag([1.0, 1, 2, 1])
+        head = np.zeros((16, 22, 24), bool)
+        head[4:10, 4:14, 4:14] = True
+        for name, chosen in (("auto", uids), ("hand", uids[1:])):
+            for uid in chosen:
+                path = tmp_path / name / uid / "stack-2" / "segmentation.seg.nrrd"
+                write_segmentation(path, [(HEADREST, head if uid == uids[1] else head[::-1])], affine)
+        study = compare_segmentations(tmp_path / "auto", tmp_path / "hand")
+        assert study.problems == ()
+        assert study.unmatched_first == (f"{uids[0]}/stack-2",)
+        (row,) = study.rows
+        assert (row.identifier, row.series_uid, row.dice) == (f"{uids[1]}/stack-2", uids[1], 1)
+
     def test_overlapping_segments_in_layers(self, tmp_path):
         affine = np.diag([1.0, 1, 2, 1])
         head, metal = np.zeros((2, 16, 22, 24), bool)

@@ -117,9 +117,10 @@ def _row(
     key: str, repeat: int, name: str, found: MaskComparison, remarks: Sequence[str], paths: tuple[Path, Path]
 ) -> SegmentRow:
     remark = "; ".join(text for text in (found.reason, *remarks, *found.notes) if text)
+    uid = key.partition("/")[0]  # before the number of a further stack
     return SegmentRow(
         key,
-        key if is_safe_uid(key) and "." in key else "",
+        uid if is_safe_uid(uid) and "." in uid else "",
         repeat,
         name,
         found.dice,

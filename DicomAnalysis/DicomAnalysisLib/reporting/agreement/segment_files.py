@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ENDINGS = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
 RESULT_STEM = "segmentation"
 """What ``dicom-analysis segment`` calls its file; the folder's name is then the identifier."""
+STACK = re.compile(r"stack-\d+")
+"""What it calls the folders of further stacks of a series, inside the one of the series."""
 MOST_FILES = 200_000
 MOST_LABELS = 1000
 
@@ -70,7 +72,8 @@ def find_segmentations(folder: str | Path, pattern: str = "") -> dict[str, list[
     """The segmentations below a folder by identifier; several of one identifier are repeats.
 
     The identifier is the file's name without its ending. Files called ``segmentation`` take that of their folder,
-    which is how ``dicom-analysis segment`` writes its results (named by Series Instance UID).
+    which is how ``dicom-analysis segment`` writes its results (named by Series Instance UID, with ``/stack-2`` and so
+    on for further stacks).
 
     Parameters
     ----------
@@ -125,7 +128,10 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
 
 def _identifier(path: Path, find: re.Pattern[str] | None) -> str:
     stem = path.name[: -len(next(ending for ending in ENDINGS if path.name.endswith(ending)))]
-    name = path.parent.name if stem == RESULT_STEM else stem
+    folder = path.parent
+    name = folder.name if stem == RESULT_STEM else stem
+    if stem == RESULT_STEM and STACK.fullmatch(name):
+        name = f"{folder.parent.name}/{name}"
     match = find.search(name) if find else None
     return match[1] if match and match[1] else name
 
