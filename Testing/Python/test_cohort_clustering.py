@@ -158,6 +158,18 @@ def test_all_series_in_no_cluster_are_not_one_giant_cluster():
     assert "it is not structure" not in clustering_html(found)
 
 
+def test_bootstraps_look_for_clusters_as_large_as_were_asked_for():
+    """Three clusters of three lumps each: who asks for 60 series or more does not ask whether the lumps come again."""
+    random = np.random.default_rng(0)
+    values = []
+    for centre in random.normal(0, 12, (3, 10)):
+        values += [centre + random.normal(0, 1, 10) + random.normal(0, 0.7, (40, 10)) for _lump in range(3)]
+    table = make_table(np.concatenate(values).astype(np.float32), per_patient=1)
+    found = cluster_table(table, replace(QUICK, smallest_cluster=60, repeats=3))
+    assert found.partition.quality.sizes == (120, 120, 120)
+    assert min(found.partition.stability.bootstraps) > 0.9
+
+
 def test_more_clusters_than_series_are_refused():
     with pytest.raises(UsageError, match="50 clusters of 45 series"):
         cluster_table(three_groups(), replace(QUICK, method=KMEANS, clusters=50))

@@ -9,6 +9,8 @@ from ...errors import UsageError
 DENSITY, KMEANS = "density", "kmeans"
 METHODS = (DENSITY, KMEANS)
 UMAP, PCA = "umap", "pca"
+FEWEST_MEMBERS = 3
+"""Of a cluster, where nothing else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -94,4 +96,4 @@ class ClusteringOptions:
 
     def smallest(self, series: int) -> int:
         """The smallest cluster, in series."""
-        return self.smallest_cluster or max(min(10, series // 10), round(series / 100), 3)
+        return self.smallest_cluster or max(min(10, series // 10), round(series / 100), FEWEST_MEMBERS)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .options import KMEANS, ClusteringOptions
+from .options import FEWEST_MEMBERS, KMEANS, ClusteringOptions
 from .partition import NOISE, density_clusters, kmeans, landmarks
 from .prepare import Prepared
 
@@ -109,8 +109,9 @@ def _again(
     if method == KMEANS:
         return kmeans(scores, min(clusters, len(scores)), seed, starts=1)[0]
     if options.smallest_cluster:
-        # A sample holds fewer of each cluster than the whole.
-        options = replace(options, smallest_cluster=0)
+        # A sample holds fewer of each cluster than the whole, by as much as it is smaller.
+        smallest = max(FEWEST_MEMBERS, round(options.smallest_cluster * len(rows) / len(prepared.scores)))
+        options = replace(options, smallest_cluster=smallest)
     near = landmarks(scores, SAMPLE, options.neighbours, seed)
     return density_clusters(scores, residual, near, options, seed)
 
