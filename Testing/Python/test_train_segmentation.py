@@ -17,12 +17,17 @@ pytest.importorskip("monai", reason="training needs the extra 'network'")
 
 import torch
 from DicomAnalysisLib.cli import main
+from DicomAnalysisLib.dicom.reader import read_volume
 from DicomAnalysisLib.errors import UsageError
+from DicomAnalysisLib.files.nrrd import write_segmentation
 from DicomAnalysisLib.jobs import JobProcess, train_segmentation_job
+from DicomAnalysisLib.networks.fit_options import TrainingError
 from DicomAnalysisLib.networks.model_folder import load_model, read_manifest
+from DicomAnalysisLib.segmentation import SegmentationOptions, segment
 from DicomAnalysisLib.segmentation.training import run as training
 from DicomAnalysisLib.segmentation.training.evaluation import interval, score_patients
 from DicomAnalysisLib.segmentation.training.options import SIZES_OF_TRAINING, TrainingOptions
+from DicomAnalysisLib.segments import HEADREST
 from training_cases import TINY, tiny_worker, write_cohort
 
 
@@ -251,6 +256,20 @@ class TestLabels:
         assert "no segmentation" in left.reason
         both = TrainingOptions(labels=("classical", str(tmp_path / "own")), size="small", epochs=1)
         assert training.train_segmentation(cohort[0], "headrest", both, tmp_path / "both").series == 3
+
+    def test_corrected_labels_cannot_go_on_with_a_training_of_the_old_ones(self, cohort, tmp_path):
+        assert main(["segment", str(cohort[0]), "--task", "headrest", "--output", str(tmp_path / "own")]) == 0
+        own = TrainingOptions(labels=(str(tmp_path / "own"),), size="small", epochs=1)
+        begun = training.train_segmentation(cohort[0], "headrest", own, tmp_path / "run")
+        again = training.train_segmentation(cohort[0], "headrest", own, tmp_path / "run", resume=True)
+        assert again.fit.history == begun.fit.history
+        path = tmp_path / "own" / cohort[1][0] / "segmentation.seg.nrrd"
+        volume = read_volume(cohort[0] / "0")
+        mask = segment(volume, SegmentationOptions(tasks=("headrest",))).segment("Headrest").mask.copy()
+        mask[:8] = False
+        write_segmentation(path, [(HEADREST, mask)], volume.geometry.ijk_to_lps)
+        with pytest.raises(TrainingError, match="series or their labels are not those"):
+            training.train_segmentation(cohort[0], "headrest", own, tmp_path / "run", resume=True)
 
     def test_more_than_one_folder(self, tmp_path):
         for name in ("a", "b"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import shutil
@@ -12,6 +13,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ... import __version__
 from ...errors import DicomAnalysisError, OutputError, UsageError
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from ...networks.card import ModelCard
     from ...networks.model_folder import LoadedModel
     from .evaluation import ClassScore
-    from .example import LeftOut
+    from .example import Example, LeftOut
     from .recipes import Recipe
     from .result import TrainingResult
 
@@ -131,15 +134,15 @@ def write_left_out(output: Path, left_out: Iterable[LeftOut]) -> None:
     write_text(output / LEFT_OUT, buffer.getvalue())
 
 
-def write_split(output: Path, split: PatientSplit, series_uids: Sequence[str]) -> None:
+def write_split(output: Path, split: PatientSplit, examples: Sequence[Example]) -> None:
     """Patients by their IDs, never by names."""
-    write_text(output / SPLIT, json_text(_split_document(split, series_uids)))
+    write_text(output / SPLIT, json_text(_split_document(split, examples)))
 
 
-def is_split(output: Path, split: PatientSplit, series_uids: Sequence[str]) -> bool:
-    """Whether a folder's training has this split of these series."""
+def is_split(output: Path, split: PatientSplit, examples: Sequence[Example]) -> bool:
+    """Whether a folder's training has this split of these series, with the same voxels and labels."""
     try:
-        return json.loads((output / SPLIT).read_text(encoding="utf-8")) == _split_document(split, series_uids)
+        return json.loads((output / SPLIT).read_text(encoding="utf-8")) == _split_document(split, examples)
     except (OSError, ValueError):
         return False
 
@@ -216,5 +219,10 @@ def _held(output: Path) -> list[str]:
     return [name for name in _OF_A_RUN if (output / name).exists()]
 
 
-def _split_document(split: PatientSplit, series_uids: Sequence[str]) -> dict[str, list[str]]:
-    return {side: list(patients) for side, patients in asdict(split).items()} | {"series": sorted(series_uids)}
+def _split_document(split: PatientSplit, examples: Sequence[Example]) -> dict[str, object]:
+    digest = hashlib.sha256()
+    for example in examples:
+        for voxels in (example.hu, example.labels, example.usable):
+            digest.update(np.ascontiguousarray(voxels))
+    sides = {side: list(patients) for side, patients in asdict(split).items()}
+    return sides | {"series": sorted(one.series_uid for one in examples), "examples_sha256": digest.hexdigest()}

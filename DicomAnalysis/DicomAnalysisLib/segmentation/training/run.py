@@ -230,14 +230,13 @@ def _split(output: Path, examples: ExampleSet, options: TrainingOptions, goes_on
         options.test_patients,
         options.seed,
     )
-    series = [one.series_uid for one in examples.examples]
-    if goes_on and not outputs.is_split(output, split, series):
+    if goes_on and not outputs.is_split(output, split, examples.examples):
         msg = (
-            f"The series are not those that the training in {output} was begun with, so it cannot be resumed. "
-            "Give the same series, or train into another folder."
+            f"The series or their labels are not those that the training in {output} was begun with, so it cannot be "
+            "resumed. Give the same ones, or train into another folder."
         )
         raise TrainingError(msg)
-    outputs.write_split(output, split, series)
+    outputs.write_split(output, split, examples.examples)
     return split
 
 
