@@ -154,6 +154,22 @@ class TestDevices:
         assert device_name(torch.device("cpu")) == "cpu"
 
 
+def test_a_network_too_large_for_sixteen_bits_goes_on_in_thirty_two(monkeypatch):
+    """On cards before compute capability 8 the range of float16 ends at 65504."""
+    monkeypatch.setattr(prediction, "autocast_dtype", lambda device: torch.float16)
+    model = random_model()
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter *= 8
+    images = _slices(3)
+    wanted = [_plainly(model, image) for image in images]
+    assert np.isfinite(wanted).all()
+    predictor = Predictor(model, "cpu")
+    np.testing.assert_allclose(list(predictor.run(images)), wanted, atol=1e-5)
+    [warning] = predictor.warnings
+    assert "goes on in 32 bits" in warning
+
+
 class SmallMemory(torch.nn.Module):
     """A network on a device that holds only so many slices; it can be had without such a device."""
 

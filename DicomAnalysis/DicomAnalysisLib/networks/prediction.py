@@ -132,7 +132,15 @@ class Predictor:
 
         try:
             with torch.inference_mode():
-                return self._forward(torch.from_numpy(part)).cpu().numpy()
+                probabilities = self._forward(torch.from_numpy(part))
+                if self._dtype is torch.float16 and not probabilities.isfinite().all():
+                    self._dtype = None
+                    self.warnings.append(
+                        f"In 16 bits the model {self._name} leaves all bounds; "
+                        "it goes on in 32 bits, which takes longer."
+                    )
+                    probabilities = self._forward(torch.from_numpy(part))
+                return probabilities.cpu().numpy()
         except RuntimeError as error:
             if is_out_of_memory(error):
                 return None
