@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,13 @@ class TestOurs:
         expected = random_network().state_dict()
         assert all(torch.equal(tensor, expected[name]) for name, tensor in model.network.state_dict().items())
         assert model.sha256 == hashlib.sha256((bundle / "models/model.pt").read_bytes()).hexdigest()
+
+    def test_a_network_that_monai_has_not_is_not_exported(self, bundle, tmp_path):
+        model = import_bundle(bundle)
+        own = replace(model.description, architecture={"network": "classifier:slices/vgg16"})
+        with pytest.raises(ModelError, match=r"classifier:slices/vgg16.*Copy the model's folder"):
+            export_bundle(replace(model, description=own), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
     def test_has_what_a_bundle_has(self, bundle):
         files = {file.relative_to(bundle).as_posix() for file in bundle.rglob("*") if file.is_file()}

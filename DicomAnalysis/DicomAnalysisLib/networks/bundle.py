@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..errors import ModelError
 from ..files.atomic import write_bytes, write_text
 from ..files.json_text import json_text
-from .architectures import ModelDescription, build_network, check_plain
+from .architectures import OWN_NETWORKS, ModelDescription, build_network, check_plain
 from .card import ModelCard
 from .model_folder import LoadedModel, file_sha256, put_weights, read_json
 
@@ -51,11 +51,20 @@ def export_bundle(model: LoadedModel, folder: Path | str) -> Path:
 
     Raises
     ------
+    ModelError
+        If the network is not MONAI's.
     OutputError
         If the folder cannot be written.
     """
     import torch
 
+    network = str(model.description.architecture["network"])
+    if network.startswith(tuple(OWN_NETWORKS)):
+        msg = (
+            f"The network {network} of the model {model.description.name} is this program's own; MONAI could not build "
+            "it from a bundle. Copy the model's folder instead."
+        )
+        raise ModelError(msg)
     folder = Path(folder)
     stream = io.BytesIO()  # into a file torch would also write the file's name
     torch.save(model.network.state_dict(), stream)
