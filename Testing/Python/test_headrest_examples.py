@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 from contact_cases import KnownSeries, cases
+from DicomAnalysisLib.batch.units import FileList
 from DicomAnalysisLib.errors import UsageError
 from DicomAnalysisLib.files.nrrd import write_segmentation, write_volume
 from DicomAnalysisLib.phantom import make_head_phantom, write_dicom_series
@@ -163,6 +164,12 @@ def test_a_plain_labelmap_is_no_segmentation(head, tmp_path):
     write_volume(path, head.headrest.astype(np.uint8), SHAPE, np.uint8, head.volume.geometry.ijk_to_lps)
     with pytest.raises(UsageError, match="no segment Headrest"):
         collect_examples(tmp_path / "dicom", labels="own", segmentations=tmp_path / "own")
+
+
+def test_a_list_of_files_with_nothing_to_learn_from_is_named_in_words():
+    """What an application gives is no path."""
+    with pytest.raises(UsageError, match=r"Nothing to learn from in the series that were given: there is no series\."):
+        collect_examples(FileList([]))
 
 
 def test_series_without_a_segmentation_are_listed(head, tmp_path):

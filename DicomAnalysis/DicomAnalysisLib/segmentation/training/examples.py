@@ -92,7 +92,8 @@ def collect_examples(
     report(1.0, "")
     if not examples:
         reasons = "; ".join(dict.fromkeys(item.reason for item in left_out)) or "there is no series"
-        msg = f"Nothing to learn from in {source}: {reasons}."
+        where = source if isinstance(source, (str, Path)) else "the series that were given"
+        msg = f"Nothing to learn from in {where}: {reasons}."
         raise UsageError(msg)
     return ExampleSet(tuple(examples), tuple(left_out))
 
