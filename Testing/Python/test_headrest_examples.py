@@ -211,6 +211,22 @@ def test_what_is_not_read_is_listed(head, tmp_path):
     assert (uid, (), "its stack 2 alone (3 slices)") in reasons
 
 
+@pytest.mark.parametrize("new_uid", [False, True])
+def test_a_copy_under_another_patient_id_is_left_out(head, tmp_path, new_uid):
+    """It would be trained on and validated on."""
+    volume = head.volume
+    uid = "1.2.9" if new_uid else volume.identity.series_uid
+    identity = replace(volume.identity, patient_id="Z", series_uid=uid, study_uid="1.2.8")
+    uids = tuple(f"1.2.9.{k}" for k in range(1, SHAPE[0] + 1))
+    write_dicom_series(volume, tmp_path / "one")
+    write_dicom_series(replace(volume, identity=identity, sop_instance_uids=uids), tmp_path / "copy")
+    found = collect_examples(tmp_path)
+    assert found.patients == ("A",)
+    [left] = found.left_out
+    assert (left.series_uid, left.slices) == (uid, ())
+    assert left.reason == f"its images are those of the series {volume.identity.series_uid}"
+
+
 def test_uncertain_slices_are_neighbours_only(head, labels):
     example = headrest_example(head.volume, labels.patient, labels.support, uncertain=(2, 3))
     assert set(example.usable) == set(range(SHAPE[0])) - {2, 3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,9 @@ def collect_examples(
 ) -> ExampleSet:
     """Read and label every series of a source.
 
+    Of series with the same images one is taken: copies are often of "patients" with an ID of their own, and one
+    on either side of a split would make a score of memory.
+
     Parameters
     ----------
     source : path or SeriesSource
@@ -79,6 +83,7 @@ def collect_examples(
         series = [one for one in series if one.identity.series_uid in series_uids]
     examples: list[Example] = []
     left_out = list(_unread(opened, series, series_uids))
+    uid_of: dict[bytes, str] = {}
     for number, one in enumerate(series):
         report(number / len(series), one.identity.series_uid)
         try:
@@ -87,7 +92,13 @@ def collect_examples(
             left_out.append(LeftOut(one.identity.series_uid, (), str(error)))
             continue
         left_out += (*skipped, *_further_stacks(one))
-        if example is not None:
+        if example is None:
+            continue
+        digest = hashlib.sha256(np.ascontiguousarray(example.hu)).digest()
+        if digest in uid_of:
+            left_out.append(LeftOut(example.series_uid, (), f"its images are those of the series {uid_of[digest]}"))
+        else:
+            uid_of[digest] = example.series_uid
             examples.append(store(example, cache / f"{number:05d}") if cache else example)
     report(1.0, "")
     if not examples:
