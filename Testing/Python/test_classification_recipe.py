@@ -214,6 +214,22 @@ def test_a_damaged_entry_is_made_again(tmp_path):
         assert not path.exists()
 
 
+def test_no_bit_that_is_turned_makes_another_image_or_an_error(tmp_path):
+    """Also not one that makes the archive say that it is encrypted, or packed in another way."""
+    cache, random = PreparedCache(tmp_path), np.random.default_rng(0)
+    cache.put("ab" * 32, "cd" * 32, _entry(3))
+    path = cache.path("ab" * 32, "cd" * 32)
+    whole = path.read_bytes()
+    directory = range(whole.index(b"PK\x01\x02"), len(whole))  # what is read first, and decides how the rest is read
+    for place in (*directory, *random.integers(0, len(whole), 200)):
+        for bit in range(8):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            found = cache.get("ab" * 32, "cd" * 32)
+            assert found is None or np.array_equal(found.prepared.voxels, _entry(3).prepared.voxels)
+
+
 def test_the_least_recently_used_entries_go(tmp_path):
     one = len(_entry(0).prepared.voxels.tobytes()) + 2000
     cache = PreparedCache(tmp_path, max_bytes=4 * one)

@@ -13,10 +13,12 @@ import hashlib
 import os
 import threading
 import time
-import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -29,6 +31,8 @@ DEFAULT_BYTES = 20 * 1024**3
 _CHUNK = 1 << 20
 _SUFFIX = ".npz"
 _STALE_SECONDS = 3600.0
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, TokenError, BadZipFile, zlib.error)
+"""What a damaged entry raises; RuntimeError where it says that it is encrypted, TokenError of numpy's header."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ class PreparedCache:
                 entry = _entry(data, recipe)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except _DAMAGED:
             entry = None
         if entry is None:
             with contextlib.suppress(OSError):
