@@ -9,6 +9,7 @@ import pytest
 from dicom_slices import ramp, write_slice
 from DicomAnalysisLib.classification.cohort import Target
 from DicomAnalysisLib.classification.finding import Found, FoundImage, SeriesFilter, find_images
+from DicomAnalysisLib.classification.headers import header_facts
 from DicomAnalysisLib.classification.images import read_image, without_ending
 from DicomAnalysisLib.classification.labels import CohortOptions, build_cohort
 from DicomAnalysisLib.classification.tables import read_table
@@ -423,6 +424,26 @@ def test_age_or_sex_that_is_the_label_is_no_fact_beside_it(tmp_path):
     for name, facts in (("Patient Sex", {"age": 50.0}), ("finding", {"age": 50.0, "sex": "M"})):
         cohort = build_cohort(tmp_path, table, CohortOptions(labels=(LabelColumns(name),)))
         assert {key: cohort.cases[0].facts.get(key) for key in ("age", "sex")} == {"sex": None} | facts
+
+
+@pytest.mark.parametrize(
+    ("age", "born", "studied", "years"),
+    [
+        ("061Y", "19500315", "20200101", 61.0),
+        ("", "19500315", "20200314", 69.0),
+        (None, "19500315", "20200315", 70.0),
+        (None, "19500315", "", None),
+        (None, "18000101", "20200315", None),
+        (None, "20210101", "20200315", None),
+        (None, "", "20200315", None),
+    ],
+)
+def test_an_age_that_is_not_stated_is_that_of_the_dates(tmp_path, age, born, studied, years):
+    dates = {"PatientAge": age, "PatientBirthDate": born, "StudyDate": studied}
+    path = write_flat(tmp_path / "a.dcm", picture(0), **dates)
+    facts = header_facts(path)
+    assert facts.get("age") == years
+    assert not any(str(value) == born for value in facts.values())
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):

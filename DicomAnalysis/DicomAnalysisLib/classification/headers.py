@@ -34,8 +34,9 @@ _NUMBERS = {
     "primary_angle": 0x00181510,
     "secondary_angle": 0x00181511,
 }
-_AGE, _STUDY_DATE = 0x00101010, 0x00080020
-_WANTED = frozenset((*_TEXTS.values(), *_NUMBERS.values(), _AGE, _STUDY_DATE, tags.SPECIFIC_CHARACTER_SET))
+_AGE, _BIRTH_DATE, _STUDY_DATE = 0x00101010, 0x00100030, 0x00080020
+_WANTED = frozenset((*_TEXTS.values(), *_NUMBERS.values(), _AGE, _BIRTH_DATE, _STUDY_DATE, tags.SPECIFIC_CHARACTER_SET))
+_OLDEST = 120
 _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
@@ -65,6 +66,12 @@ def header_facts(path: str | Path) -> dict[str, str | float]:
 
 
 def _age(header: Header) -> dict[str, float]:
-    """Patient's Age (AS, PS3.5 section 6.2) in years."""
+    """Patient's Age (AS, PS3.5 section 6.2) in years; many files lack it and have the dates that it is made of."""
     found = re.fullmatch(r"(\d{1,3})([DWMY])", header.text(_AGE).upper())
-    return {"age": round(int(found[1]) * _YEARS[found[2]], 2)} if found else {}
+    if found:
+        return {"age": round(int(found[1]) * _YEARS[found[2]], 2)}
+    dates = header.text(_BIRTH_DATE), header.text(_STUDY_DATE)
+    if not all(re.fullmatch(r"\d{8}", one) for one in dates):
+        return {}
+    years = (int(dates[1]) - int(dates[0])) // 10_000  # as people count: by birthdays
+    return {"age": float(years)} if 0 <= years <= _OLDEST else {}
