@@ -167,6 +167,8 @@ def test_an_evaluation_without_a_number_is_still_a_report(tmp_path):
     found = evaluate(cohort, split, predictions, pictures=False, resamples=50)
     text = write_report(found, tmp_path).html.read_text(encoding="utf-8")
     assert "No score can be given" in text
+    assert "Expected calibration error, 10 bins: not estimable." in text
+    assert not list(tmp_path.glob("*-calibration.png")) and not (tmp_path / "calibration.csv").exists()
 
 
 def test_parts_of_pages_escape_what_is_not_html():

@@ -208,9 +208,12 @@ def _threshold_words(score: TargetScore) -> str:
 
 
 def _temperature_words(score: TargetScore) -> str:
+    errors = (
+        f"{score.before.error:.3f} before, {score.after.error:.3f} after" if score.before.counts else "not estimable"
+    )
     return (
         f"Temperature {score.temperature:.2f} ({score.temperature_source}). Expected calibration error, 10 bins:"
-        f" {score.before.error:.3f} before, {score.after.error:.3f} after."
+        f" {errors}."
     )
 
 

@@ -106,17 +106,16 @@ def _draw(evaluation: Evaluation) -> Drawn:
                 text,
                 "Rows: true class; columns: decision.",
             )
-        text = (
-            f"Calibration of {name}: error {score.before.error:.3f} before and {score.after.error:.3f} after scaling."
-        )
-        _add(
-            drawn,
-            f"{stem}-calibration.png",
-            pictures.calibration_png,
-            score,
-            text,
-            "Below: how many cases were given that probability.",
-        )
+        if score.before.counts:
+            errors = f"{score.before.error:.3f} before and {score.after.error:.3f} after scaling"
+            _add(
+                drawn,
+                f"{stem}-calibration.png",
+                pictures.calibration_png,
+                score,
+                f"Calibration of {name}: error {errors}.",
+                "Below: how many cases were given that probability.",
+            )
     return drawn
 
 

@@ -121,7 +121,7 @@ class TargetScore:
     confusion : int array, (classes, classes), or None
         Test cases by true class (rows) and decision (columns); None for multilabel.
     before, after : Reliability
-        Before and after temperature scaling.
+        Before and after temperature scaling; of no case where no class is estimable.
     temperature : float
     temperature_source : str
     """

@@ -205,13 +205,14 @@ def score_network(
     table = None
     if target.kind != MULTILABEL:
         table = confusion(part.truth.argmax(axis=1), decisions.argmax(axis=1), len(target.classes))
+    said = slice(None) if part.estimable else slice(0)
     return TargetScore(
         target,
         classes,
         (part.model(NETWORK, probabilities, decisions),),
         table,
-        target_reliability(target.kind, part.truth, before),
-        target_reliability(target.kind, part.truth, after),
+        target_reliability(target.kind, part.truth[said], before[said]),
+        target_reliability(target.kind, part.truth[said], after[said]),
         *told,
     )
 
