@@ -171,6 +171,20 @@ def test_an_evaluation_without_a_number_is_still_a_report(tmp_path):
     assert not list(tmp_path.glob("*-calibration.png")) and not (tmp_path / "calibration.csv").exists()
 
 
+def test_a_small_threshold_is_not_nothing():
+    """At a prevalence of a few in a thousand every case is at or above 0.00."""
+    cohort, split, predictions, _pictures = made_cohort(200, seed=3)
+    rare = {
+        name: row[1] / 250 for name, row in zip(predictions.case_ids, predictions.probabilities["finding"], strict=True)
+    }
+    told = {name: {"finding": (1 - chance, chance)} for name, chance in rare.items()}
+    parts = dict(zip(predictions.case_ids, predictions.parts, strict=True))
+    found = evaluate(cohort, split, predictions_of(cohort, parts, told), pictures=False, resamples=50)
+    threshold = found.targets[0].classes[0].threshold
+    assert 0 < threshold < 0.005
+    assert f">{threshold:.3g}</td>" in report_html(found)
+
+
 def test_parts_of_pages_escape_what_is_not_html():
     assert html.escaped('<b a="c">&') == "&lt;b a=&quot;c&quot;&gt;&amp;"
     assert html.escaped(html.Html("<b>")) == "<b>" and html.escaped(None) == ""

@@ -147,7 +147,7 @@ def _legend(axes: Axes, place: str) -> None:
 
 def _mark_threshold(axes: Axes, one: ClassScore) -> None:
     place = (1 - one.specificity.value, one.sensitivity.value)
-    axes.plot(*place, "o", color=COLOURS[1], markersize=7, label=f"threshold {one.threshold:.2f}, from validation")
+    axes.plot(*place, "o", color=COLOURS[1], markersize=7, label=f"threshold {one.threshold:.3g}, from validation")
 
 
 def _counts(axes: Axes, curve: Reliability) -> None:

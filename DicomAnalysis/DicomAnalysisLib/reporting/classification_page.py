@@ -182,7 +182,7 @@ def _classes_tables(score: TargetScore) -> Html:
         areas, rates = (one.auroc, one.average_precision), (one.sensitivity, one.specificity, one.ppv, one.npv)
         errors = ["" if error is None else f"{error:.3f}" for error in (one.error_before, one.error_after)]
         first.append((one.name, patients, *map(_text, areas), *errors))
-        second.append((one.name, prevalence, f"{one.threshold:.2f}", *map(_text, rates)))
+        second.append((one.name, prevalence, f"{one.threshold:.3g}", *map(_text, rates)))
     caption = "PPV and NPV hold for the prevalence of the test part, and not where the disease is rarer or commoner."
     return joined(
         [
