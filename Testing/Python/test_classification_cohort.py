@@ -446,6 +446,17 @@ def test_an_age_that_is_not_stated_is_that_of_the_dates(tmp_path, age, born, stu
     assert not any(str(value) == born for value in facts.values())
 
 
+def test_a_group_column_that_is_filled_in_part_divides_no_patient(tmp_path):
+    """Two studies of P0, and one row says who that is; of the anonymous ones no row speaks for another."""
+    patients = ("P0", "P0", "P1", "P2", "anonymous", "anonymous", "anonymous")
+    for number, patient in enumerate(patients):
+        write_flat(tmp_path / f"{number}.dcm", picture(number), PatientID=patient, **_uids(f"1.2.{number}", number))
+    who = ("Ann", "", "Ann", "", "Bob", "Carl", "")
+    rows = [(f"1.2.{number}.{number}", one, number % 2) for number, one in enumerate(who)]
+    cohort = build_cohort(tmp_path, (["series_uid", "who", "label"], rows), CohortOptions(group_column="who"))
+    assert [case.patient_id for case in cohort.cases] == ["Ann", "Ann", "Ann", "P2", "Bob", "Carl", "anonymous"]
+
+
 def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
     import SimpleITK as sitk
 

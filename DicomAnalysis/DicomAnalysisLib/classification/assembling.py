@@ -46,6 +46,7 @@ def assemble(
     UsageError
         If nothing says which view any image is.
     """
+    entries = _with_groups(entries)
     view_names = _view_names(entries, rules)
     cases: list[Case] = []
     for case_id in sorted(entries):
@@ -58,6 +59,20 @@ def assemble(
             cases.append(case)
     _note_the_nameless(entries, problems)
     return _without_shared(_spelled_alike(cases, problems), problems), view_names
+
+
+def _with_groups(entries: Mapping[str, Sequence[Entry]]) -> Mapping[str, Sequence[Entry]]:
+    """Rows that name no group are of the one that other rows name for the same patient ID, if it is one."""
+    groups: dict[str, set[str]] = defaultdict(set)
+    for entry in (entry for own in entries.values() for entry in own):
+        if entry.row.group and _stated_patient(entry):
+            groups[_stated_patient(entry).casefold()].add(entry.row.group)
+
+    def completed(entry: Entry) -> Entry:
+        known = groups.get(_stated_patient(entry).casefold(), ())
+        return replace(entry, row=replace(entry.row, group=min(known))) if len(known) == 1 else entry
+
+    return {case_id: [completed(entry) for entry in own] for case_id, own in entries.items()} if groups else entries
 
 
 def _view_names(entries: Mapping[str, Sequence[Entry]], rules: Sequence[ViewRule] | None) -> tuple[str, ...]:
@@ -98,10 +113,14 @@ def _patient(entry: Entry) -> str:
     """Whose image it is; a file that says nothing and of which the table says nothing is a person of its own."""
     if entry.row.group:
         return entry.row.group
-    stated = patient_of(entry.image) or entry.row.identifiers.get("patient", "")
+    stated = _stated_patient(entry)
     if stated or entry.image.is_dicom:
         return stated
     return entry.row.identifiers.get("study") or without_ending(entry.image.identity.series_uid)
+
+
+def _stated_patient(entry: Entry) -> str:
+    return patient_of(entry.image) or entry.row.identifiers.get("patient", "")
 
 
 def _spelled_alike(cases: list[Case], problems: list[str]) -> list[Case]:
