@@ -170,6 +170,19 @@ def test_bootstraps_look_for_clusters_as_large_as_were_asked_for():
     assert min(found.partition.stability.bootstraps) > 0.9
 
 
+def test_the_smallest_cluster_is_of_all_series_where_a_sample_of_them_is_embedded():
+    """Of 1000 series 250 are embedded: a cluster of 100 has 25 among them, and is larger than the 60 asked for."""
+    random = np.random.default_rng(0)
+    groups = zip(random.normal(0, 6, (4, 10)), (400, 300, 200, 100), strict=True)
+    values = np.concatenate([centre + random.normal(0, 1, (count, 10)) for centre, count in groups])
+    options = replace(QUICK, smallest_cluster=60, landmarks=250)
+    found = cluster_table(make_table(values.astype(np.float32)), options)
+    assert found.partition.quality.clusters == 4
+    assert found.partition.quality.sizes[-1] == pytest.approx(100, abs=3)
+    with pytest.raises(UsageError, match="One series is no cluster"):
+        ClusteringOptions(smallest_cluster=1)
+
+
 def test_more_clusters_than_series_are_refused():
     with pytest.raises(UsageError, match="50 clusters of 45 series"):
         cluster_table(three_groups(), replace(QUICK, method=KMEANS, clusters=50))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...errors import UsageError
 
@@ -94,6 +94,15 @@ class ClusteringOptions:
         if self.clusters == 1:
             raise UsageError("One cluster is no clustering; choose 0 (as the gap statistic says) or at least 2.")
 
+        if self.smallest_cluster == 1:
+            raise UsageError("One series is no cluster; choose 0 (one in a hundred) or at least 2 for the smallest.")
+
     def smallest(self, series: int) -> int:
         """The smallest cluster, in series."""
         return self.smallest_cluster or max(min(10, series // 10), round(series / 100), FEWEST_MEMBERS)
+
+    def of_sample(self, series: int, whole: int) -> ClusteringOptions:
+        """The same for so many of all series: they hold fewer of each cluster, by as much as they are fewer."""
+        if not self.smallest_cluster or series == whole:
+            return self
+        return replace(self, smallest_cluster=max(FEWEST_MEMBERS, round(self.smallest_cluster * series / whole)))

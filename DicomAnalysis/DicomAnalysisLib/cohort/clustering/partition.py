@@ -167,7 +167,7 @@ def density_clusters(
     import hdbscan
 
     embedding = umap_embedding(scores, near, options.dimensions, seed)
-    smallest = options.smallest(len(near.rows))
+    smallest = options.of_sample(len(near.rows), len(scores)).smallest(len(near.rows))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside of the package
         model = hdbscan.HDBSCAN(min_cluster_size=smallest, min_samples=min(10, smallest), core_dist_n_jobs=1)

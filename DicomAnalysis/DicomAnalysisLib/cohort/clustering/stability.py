@@ -10,11 +10,11 @@ one (Hennig 2007, Comput Stat Data Anal 52:258–271: above 0.75 is stable, belo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from .options import FEWEST_MEMBERS, KMEANS, ClusteringOptions
+from .options import KMEANS, ClusteringOptions
 from .partition import NOISE, density_clusters, kmeans, landmarks
 from .prepare import Prepared
 
@@ -108,12 +108,8 @@ def _again(
     scores, residual = prepared.scores[rows], prepared.residual[rows]
     if method == KMEANS:
         return kmeans(scores, min(clusters, len(scores)), seed, starts=1)[0]
-    if options.smallest_cluster:
-        # A sample holds fewer of each cluster than the whole, by as much as it is smaller.
-        smallest = max(FEWEST_MEMBERS, round(options.smallest_cluster * len(rows) / len(prepared.scores)))
-        options = replace(options, smallest_cluster=smallest)
     near = landmarks(scores, SAMPLE, options.neighbours, seed)
-    return density_clusters(scores, residual, near, options, seed)
+    return density_clusters(scores, residual, near, options.of_sample(len(rows), len(prepared.scores)), seed)
 
 
 def _patients_drawn(patients: Sequence[str], random: np.random.Generator) -> np.ndarray:
