@@ -356,6 +356,13 @@ class TestTables:
         assert (paired.unmatched_first, paired.unmatched_second) == (("B",), ("C",))
         assert "taken as repeats" in paired.notes[0]
 
+    def test_an_identifier_that_is_not_a_number_is_missing(self):
+        """As pandas writes a missing one as text."""
+        rows = [{"id": key, "a": "1", "b": "2"} for key in ("A", "nan", "NaN")]
+        paired = pair_columns(rows, ("a", "b"), "id")
+        assert [pair.identifier for pair in paired.pairs] == ["A"]
+        assert len(paired.left_out) == 4
+
     def test_units_must_agree(self):
         rows = [{"id": "1", "first (mm)": "1", "second (cm)": "2"}]
         with pytest.raises(UsageError, match="different units, mm and cm"):

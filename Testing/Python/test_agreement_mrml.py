@@ -175,6 +175,14 @@ class TestNodes:
         assert [row["volume (mm3)"] for row in rows] == ["1234567.8", "1234561.2", "0.1", "nan"]
         assert [row["single"] for row in rows] == ["0.1", "12345678", "2", "3.5"]
 
+    def test_rows_without_a_number_for_their_case_are_no_repeats(self, scene):
+        """A missing identifier in a column of numbers is NaN: not a case of that name, measured several times."""
+        node = scene.AddNewNodeByClass("vtkMRMLTableNode", "numbers")
+        fill_columns(node, {"id": [1, 2, None, None, 3], "a": [5.0, 6, 1, 90, 7], "b": [5.5, 6, 2, 80, 7]})
+        paired = pair_table(table_rows(node), TableChoice(("a", "b")))
+        assert [pair.identifier for pair in paired.pairs] == ["1", "2", "3"]
+        assert paired.left_out == ("a: a row without identifier",) * 2 + ("b: a row without identifier",) * 2
+
     def test_a_table_of_the_scene_with_text_and_numbers(self, scene):
         node = scene.AddNewNodeByClass("vtkMRMLTableNode", "t")
         fill_columns(node, {"id": ["a", "b", "c"], "x": [1.5, None, 3], "y (mm)": ["1", "2", "3,5"]})

@@ -77,7 +77,7 @@ class _Side:
     left_out: list[str] = field(default_factory=list)
 
     def add(self, identifier: str, cell: object, name: str, series_uid: str = "") -> None:
-        if not identifier:
+        if identifier.casefold() in ("", "nan"):
             self.left_out.append(f"{name}: a row without identifier")
             return
         try:
