@@ -173,10 +173,7 @@ def _table(labels):
     """Labels as the fields of a `ClassifierRequest`."""
     if isinstance(labels, (str, Path)):
         return {"labels": str(labels)}
-    table = labels.GetTable()
-    header = tuple(table.GetColumnName(column) for column in range(table.GetNumberOfColumns()))
-    rows = tuple(
-        tuple(str(table.GetValue(row, column)) for column in range(len(header)))
-        for row in range(table.GetNumberOfRows())
-    )
+    from DicomAnalysisLib.mrml.table_cells import table_cells
+
+    header, rows = table_cells(labels)
     return {"header": header, "rows": rows}

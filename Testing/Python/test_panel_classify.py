@@ -21,6 +21,7 @@ from classifier_volumes import IDENTITY, make_volume
 from DicomAnalysisLib.classification.recipe import recipe_named
 from DicomAnalysisLib.errors import TaskError, UsageError
 from DicomAnalysisLib.mrml import node_to_volume, volume_to_node
+from DicomAnalysisLib.mrml.agreement import fill_columns
 from DicomAnalysisLib.mrml.arrays import image_array
 from DicomAnalysisLib.phantom import write_dicom_series
 from panel_cases import ScriptedJob, finish, nodes, open_panel, run_application, until
@@ -566,6 +567,14 @@ class TestTraining:
         page.parameters.classifierTable = node
         assert page.ui.classifierColumnSelector.currentText == "grade"
         assert not page.ui.classifierLabelsLineEdit.enabled
+
+    def test_numbers_of_a_table_in_the_scene_keep_their_digits(self, training):
+        """Patients 12345678 and 12345679 are two, though VTK writes 1.23457e+07 for either."""
+        from DicomAnalysisPanels.train_classifier_logic import _table
+
+        node = training.scene.AddNewNodeByClass("vtkMRMLTableNode", "Labels")
+        fill_columns(node, {"PatientID": [12345678.0, 12345679.0], "grade": ["low", "high"]})
+        assert _table(node) == {"header": ("PatientID", "grade"), "rows": (("12345678", "low"), ("12345679", "high"))}
 
     def test_checked_series_of_the_database(self, training, labelled, monkeypatch):
         """The child is given the files of the checked series, and no others of the database."""

@@ -17,6 +17,7 @@ from ..reporting.agreement.fits import angle_degrees, distance_mm, fit_circle, f
 from ..reporting.agreement.outputs import PAIR_COLUMNS, pair_rows
 from ..reporting.agreement.segment_study import COLUMNS, SegmentStudy
 from .hierarchy import identity_of_node
+from .table_cells import table_cells
 
 AGREEMENT = "DicomAnalysis.Agreement"
 """Attribute of the nodes: what they show of which study."""
@@ -76,20 +77,8 @@ def study_to_table(scene: slicer.vtkMRMLScene, study: SegmentStudy) -> slicer.vt
 
 def table_rows(table_node: slicer.vtkMRMLTableNode) -> list[dict[str, str]]:
     """The cells of a table node as text, by column title."""
-    table = table_node.GetTable()
-    columns = range(table.GetNumberOfColumns())
-    titles = [table.GetColumnName(column) or f"column {column + 1}" for column in columns]
-    return [
-        {title: _text(table.GetValue(row, column)) for title, column in zip(titles, columns, strict=True)}
-        for row in range(table.GetNumberOfRows())
-    ]
-
-
-def _text(cell: vtk.vtkVariant) -> str:
-    """A cell as text; a number with as many digits as tell it from others (VTK writes six)."""
-    if cell.IsDouble() or cell.IsFloat():
-        return np.format_float_positional((np.float64 if cell.IsDouble() else np.float32)(cell.ToDouble()), trim="-")
-    return cell.ToString().strip()
+    titles, rows = table_cells(table_node)
+    return [dict(zip(titles, row, strict=True)) for row in rows]
 
 
 def measure_markups(markups_node: slicer.vtkMRMLMarkupsNode, fit: str = CIRCLE) -> Measured:
