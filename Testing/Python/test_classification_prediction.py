@@ -125,6 +125,18 @@ class TestPrediction:
         with pytest.raises(TaskError, match="none of the views"):
             model.predict({"front": None})
 
+    def test_an_image_of_which_nothing_is_left_is_not_classified(self, classifier, tmp_path):
+        """It would be a constant, of which a network says anything."""
+        air = make_volume().with_voxels(np.full_like(make_volume().voxels, -1000))
+        with pytest.raises(TaskError, match=r"1\.2\.3\.4 .*leaves nothing of the image"):
+            classifier.predict(air)
+        write_classifier(tmp_path, network="multiview/shared", recipe=volume_recipe((8, 24, 24)), views=("a", "b"))
+        model = load_classifier(tmp_path)
+        result = model.predict({"a": air, "b": make_volume()})
+        assert result.probabilities == model.predict({"b": make_volume()}).probabilities
+        assert result.views == {"a": "", "b": "1.2.3.4"}
+        assert any("view a, was left out" in line for line in result.warnings)
+
     def test_what_is_no_classifier_is_refused(self, tmp_path, bright_model):
         with pytest.raises(UsageError, match="does not classify"):
             load_classifier("headrest")

@@ -129,17 +129,17 @@ class Classifier:
         UsageError
             If there is no such view or explanation.
         TaskError
-            If no view is there, or the model has no answer.
+            If no view is there, the recipe leaves nothing of any, or the model has no answer.
         """
         tell = progress or (lambda _share, _stage: None)
         asked = ExplainRequest.of(explain, self.targets)
         started = time.perf_counter()
         volumes = self._volumes(views)
         tell(0.0, "preparing")
-        prepared = [None if volume is None else self.recipe.prepare(volume) for volume in volumes]
+        warnings = [line for volume in volumes if volume is not None for line in volume.warnings]
+        volumes, prepared = self._prepared(volumes, warnings)
         images, present = stack_views(prepared)
         tell(0.3, "classifying")
-        warnings = [line for volume in volumes if volume is not None for line in volume.warnings]
         logits = self._logits(images, present, warnings)
         warnings += self._unusual(volumes, images[present > 0])
         answers = self._answers(logits)
@@ -162,6 +162,26 @@ class Classifier:
             seconds=time.perf_counter() - started,
             explanations=explanations,
         )
+
+    def _prepared(
+        self, volumes: Sequence[Volume | None], warnings: list[str]
+    ) -> tuple[list[Volume | None], list[Prepared | None]]:
+        """The views, prepared; one of which the recipe leaves nothing is masked, as in training."""
+        kept: list[Volume | None] = []
+        prepared: list[Prepared | None] = []
+        for name, volume in zip(self.view_names, volumes, strict=True):
+            one = None if volume is None else self.recipe.prepare(volume)
+            if one is not None and not one.voxels.any():
+                warnings.append(
+                    f"Series {volume.identity.series_uid}{f', view {name},' if name else ''} was left out: the model's "
+                    f"recipe {self.recipe.name} leaves nothing of the image."
+                )
+                volume = one = None
+            kept.append(volume)
+            prepared.append(one)
+        if not any(prepared):
+            raise TaskError(warnings[-1])
+        return kept, prepared
 
     def _volumes(self, views: Views) -> list[Volume | None]:
         """The views in the model's order."""
