@@ -19,7 +19,7 @@ from DicomAnalysisLib.classification.body_region.made_slices import made_slices
 from DicomAnalysisLib.dicom.reader import read_stack
 from DicomAnalysisLib.dicom.sources import open_source
 from DicomAnalysisLib.errors import ModelError, TaskError, UsageError
-from DicomAnalysisLib.networks.model_folder import find_model, load_model, read_manifest
+from DicomAnalysisLib.networks.model_folder import SHIPPED, find_model, load_model, read_manifest
 from DicomAnalysisLib.phantom import make_head_phantom, write_dicom_series
 from DicomAnalysisLib.segmentation import segment
 from DicomAnalysisLib.segmentation.options import SegmentationOptions
@@ -74,6 +74,12 @@ class TestNetwork:
         loaded = network.load_network()
         expected = torch.softmax(logits / loaded.temperature, 1).numpy()
         assert np.abs(loaded.probabilities(images) - expected).max() < 1e-4
+
+    def test_a_folder_of_its_name_is_not_taken_for_the_shipped_model(self, tmp_path, monkeypatch):
+        (tmp_path / "body-region").mkdir()
+        (tmp_path / "body-region" / "manifest.json").write_text("{}", encoding="utf-8")
+        monkeypatch.chdir(tmp_path)
+        assert network.load_network().sha256 == read_manifest(find_model(SHIPPED / "body-region")).sha256
 
     @pytest.mark.skipif(not HAS_TORCH, reason="needs the extra 'network'")
     def test_channels_are_those_of_the_training(self):

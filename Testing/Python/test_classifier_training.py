@@ -233,6 +233,15 @@ class TestTheLoop:
         assert len(result.history[0].class_scores) == 1 + 3 + 3
         assert network.head.out_features == 7
 
+    @pytest.mark.parametrize("words", ["MPS backend out of memory", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"])
+    def test_too_little_memory_of_any_device_is_told(self, tmp_path, monkeypatch, words):
+        def refuse(*_arguments, **_options):
+            raise RuntimeError(words)
+
+        monkeypatch.setattr(torch.nn.Conv2d, "forward", refuse)
+        with pytest.raises(TrainingError, match="batch of 8 cases"):
+            fit(tmp_path, OPTIONS)
+
 
 class TestCases:
     def test_a_case_that_fails_goes_with_its_label(self):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..networks.devices import autocast_dtype, choose_device
+from ..networks.epoch_loop import memory_explained
 from ..networks.fit_loop import LARGEST_GRADIENT, LearningState, one_cycle
 from ..networks.fit_options import TrainingError
 from .augmentation import augment
@@ -73,7 +73,7 @@ class Learner(LearningState):
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         seen = 0
         for number, (part, batch) in enumerate(zip(parts, self.training.batches(parts), strict=True), start=1):
-            with _memory_explained(options):
+            with memory_explained(f"{options.batch} cases"):
                 total += self._step(np.asarray(part), epoch, *batch) * len(part)
             seen += len(part)
             mean = float(total) / seen
@@ -106,7 +106,7 @@ class Learner(LearningState):
         chosen = spread_order(self.training.labels, self.options.seed, 0)[:SETTLED_BY]
         with torch.no_grad():
             for images, present, _labels in self.training.batches(parts_of(chosen, max(8, self.options.batch))):
-                with _memory_explained(self.options):
+                with memory_explained(f"{self.options.batch} cases"):
                     self._forward(images.to(self.device), present)
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
@@ -119,7 +119,7 @@ class Learner(LearningState):
         logits, total = [], 0.0
         with torch.inference_mode():
             for images, present, labels in cases.batches(parts_of(np.arange(len(cases)), self.options.batch)):
-                with _memory_explained(self.options):
+                with memory_explained(f"{self.options.batch} cases"):
                     found = self._forward(images.to(self.device), present).float()
                     total += float(self.loss(found, labels.to(self.device))) * len(images)
                 logits.append(found.cpu().numpy())
@@ -197,18 +197,3 @@ def channels_last(network: torch.nn.Module) -> torch.nn.Module:
             layout = torch.channels_last if parameter.ndim == 4 else torch.channels_last_3d
             parameter.data = parameter.data.contiguous(memory_format=layout)
     return network
-
-
-@contextmanager
-def _memory_explained(options: ClassifierOptions) -> Iterator[None]:
-    import torch
-
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        msg = (
-            f"The memory of the graphics card is too small for a batch of {options.batch} cases. "
-            "Choose a smaller batch, the size small or the device cpu, and start in another folder."
-        )
-        raise TrainingError(msg) from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .checkpoint import NAME
+from .devices import is_out_of_memory
 from .fit_options import EpochRecord, FitProgress, FitResult, TrainingCancelledError, TrainingError
 
 if TYPE_CHECKING:
@@ -121,6 +123,29 @@ class EpochLoop:
         best = self.best_record()
         seconds = sum(record.seconds for record in self.history)
         return FitResult(tuple(self.history), best.epoch, best.score, stopped, str(device), seconds, tuple(warnings))
+
+
+@contextmanager
+def memory_explained(batch: str) -> Iterator[None]:
+    """Say in words that the memory, of the graphics card or of the computer, is too small for `batch`.
+
+    Raises
+    ------
+    TrainingError
+    """
+    import torch
+
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        torch.cuda.empty_cache()
+        msg = (
+            f"The memory is too small for a batch of {batch}. "
+            "Choose a smaller batch, the size small or the device cpu, and start in another folder."
+        )
+        raise TrainingError(msg) from error
 
 
 def go_on_unless(cancelled: Callable[[], bool]) -> None:

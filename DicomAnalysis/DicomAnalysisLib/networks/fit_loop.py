@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .batches import training_batches, validation_batches
-from .devices import autocast_dtype, choose_device, is_out_of_memory
+from .devices import autocast_dtype, choose_device
+from .epoch_loop import memory_explained
 from .fit_options import FitOptions, Samples, TrainingError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Trainer(LearningState):
         self.options = options
         self.device = choose_device(options.device)
         self.dtype = _type_of(options, self.device)
-        with _memory_explained(options):
+        with memory_explained(str(options.batch)):
             self.network = network.to(self.device)
             if self.device.type == "cuda":
                 self.network = self.network.to(memory_format=torch.channels_last)
@@ -97,7 +98,7 @@ class Trainer(LearningState):
         for number, batch in enumerate(
             training_batches(samples, epoch, options.batch, options.seed, options.workers), start=1
         ):
-            with _memory_explained(options):
+            with memory_explained(str(options.batch)):
                 loss = self._step(*batch)
             if not math.isfinite(loss):
                 msg = (
@@ -124,7 +125,7 @@ class Trainer(LearningState):
         total, seen, counts = 0.0, 0, np.zeros((self.options.classes, 3), np.int64)
         with torch.inference_mode():
             for images, labels in validation_batches(samples, self.options.batch):
-                with _memory_explained(self.options):
+                with memory_explained(str(self.options.batch)):
                     logits, truth = self._forward(images), labels.to(self.device)
                     total += float(self.loss(logits.float(), truth)) * len(images)
                     counts += _counts(logits.argmax(1), truth, self.options.classes)
@@ -234,20 +235,3 @@ def _type_of(options: FitOptions, device: torch.device) -> torch.dtype | None:
     if isinstance(options.amp, str):
         return getattr(torch, options.amp)
     return autocast_dtype(device) if options.amp else None
-
-
-@contextlib.contextmanager
-def _memory_explained(options: FitOptions) -> Iterator[None]:
-    import torch
-
-    try:
-        yield
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        torch.cuda.empty_cache()
-        msg = (
-            f"The memory is too small for a batch of {options.batch}. "
-            "Choose a smaller batch or the device cpu, and start in another folder."
-        )
-        raise TrainingError(msg) from error
