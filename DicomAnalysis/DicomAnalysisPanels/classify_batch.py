@@ -35,7 +35,7 @@ class ClassifyBatch:
         self.ui, self.shared, self.logic = ui, shared, shared.logic
         self.parameters: DicomAnalysisParameterNode | None = None
         self._has_packages, self._changed = has_packages, changed
-        self._count = 0
+        self._count = self._kept = 0
         self._cases: dict[str, str] = {}  # of the batch that runs, and what became of them
         self._folders: list[str] = []
         ui.classifyOutputButton.connect("clicked(bool)", self.browse_output)
@@ -53,12 +53,12 @@ class ClassifyBatch:
         model, explain = parameters.classifyModel.strip(), explanations_wanted(parameters)
         if not self._has_packages():
             return
-        self._count, self._cases, self._folders = len(checked), {}, []
+        self._count, self._kept, self._cases, self._folders = len(checked), 0, {}, []
         self._tell()
         self.shared.tasks.start(
             _("Classify {count} series").format(count=len(checked)),
             lambda **calls: self.logic.classifySeries(
-                checked, folder, model, explain=explain, onSeries=self.on_case, **calls
+                checked, folder, model, explain=explain, resume=True, onSeries=self.on_case, **calls
             ),
             self._came_out,
             self._ended,
@@ -80,6 +80,7 @@ class ClassifyBatch:
             self.shared.log.add(_("Series {uid} failed: {reason}").format(uid=update.series_uid, reason=update.reason))
         else:
             self._folders.append(update.folder)
+            self._kept += update.kept
         self._cases[update.series_uid] = update.status
         self._tell()
 
@@ -95,7 +96,10 @@ class ClassifyBatch:
         none_checked = "" if count else _("Check series on the page DICOM database.")
         enable(
             ui.classifyBatchButton,
-            _("Ask the model about every checked series; one that fails does not stop the others."),
+            _(
+                "Ask the model about every checked series; one that fails does not stop the others. What this model "
+                "has answered in the output folder already is kept."
+            ),
             busy or none_checked or no_model or why_no_output(self.output),
         )
         there = "" if is_folder(self.output) else _("There is no such folder.")
@@ -107,6 +111,8 @@ class ClassifyBatch:
         text = _("{ended} of {count} series: {done} done, {failed} failed.").format(
             ended=len(ended), count=self._count, done=ended.count("done"), failed=ended.count("failed")
         )
+        if self._kept:
+            text += " " + _("Done earlier: {count}.").format(count=self._kept)
         say(self.ui.classifyBatchLabel, text)
 
     def _came_out(self, values: Mapping[str, Any]) -> None:

@@ -371,6 +371,24 @@ class TestBatch:
         page.scene.Clear(False)
         assert not page.ui.classifyBatchLabel.text, "it was about a batch of the choices that are gone"
 
+    def test_what_is_done_is_kept(self, page, database, tmp_path):
+        """A second click, after a cancel or with more series, does only the rest."""
+        checked = list(database.files)
+        page.page.shared.checked = lambda: tuple(checked[:1])
+        page.parameters.classifyOutput = str(tmp_path / "results")
+        page.panel.pages.update()
+        page.ui.classifyBatchButton.click()
+        finish(page, 120.0)
+        written = {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / checked[0]).iterdir()}
+        page.page.shared.checked = lambda: tuple(checked[:2])
+        page.panel.pages.update()
+        page.ui.classifyBatchButton.click()
+        finish(page, 120.0)
+        assert page.ui.classifyBatchLabel.text == "2 of 2 series: 2 done, 0 failed. Done earlier: 1."
+        assert {path: path.stat().st_mtime_ns for path in written} == written
+        table = page.logic.classification(None).table_node
+        assert sorted(row["Series Instance UID"] for row in rows(table)) == sorted(checked[:2])
+
 
 class TestChoices:
     def test_what_is_missing_is_said(self, page, tmp_path):
