@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ..errors import OutputError, UsageError
-from ..files.atomic import write_text
+from ..errors import UsageError
+from ..files.atomic import make_folder, write_text
 from ..files.json_text import json_text
 from ..segmentation.options import SegmentationOptions
 
@@ -41,13 +41,7 @@ class BatchRequest:
         OutputError
             If the folder cannot be written.
         """
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            msg = f"Cannot write {folder}: {error.strerror or error}. Choose an output folder that can be written."
-            raise OutputError(msg) from error
-        write_text(folder / NAME, json_text(asdict(self)))
+        write_text(make_folder(folder) / NAME, json_text(asdict(self)))
 
 
 def read_request(folder: Path | str) -> BatchRequest | None:

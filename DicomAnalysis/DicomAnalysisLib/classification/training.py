@@ -6,12 +6,11 @@ The test part goes no further than the split until the model is chosen, calibrat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import OutputError, UsageError
-from ..files.folder_lock import FolderLock
+from ..errors import UsageError
+from ..files.folder_lock import one_training
 from . import training_outputs as outputs
 from .cache import PreparedCache
 from .cases import LeftOutCase
@@ -86,7 +85,7 @@ def train_classifier(
     describe(cohort, options, recipe)  # what cannot be saved at the end is refused at the beginning
     if split is not None:
         check_split(cohort, split)
-    with _locked(output):
+    with one_training(output, outputs.LOCK):
         outputs.write_options(output, cohort, options)
         cache = cache or PreparedCache(output / outputs.WORK, max(1, options.cache_bytes))
         place = Place(options, output, recipe, cache, write_report)
@@ -156,21 +155,3 @@ def _unread(cohort: Cohort, usable: Cohort) -> Iterator[LeftOutCase]:
         if case.case_id not in there:
             reasons = [line for line in new if line.startswith((f"{case.case_id}:", f"{case.case_id},"))]
             yield LeftOutCase(case.case_id, " ".join(reasons) or "none of its images can be used")
-
-
-@contextmanager
-def _locked(output: Path) -> Iterator[None]:
-    """One training a folder."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"Cannot write {output}: {error.strerror or error}. Choose an output folder that can be written."
-        raise OutputError(msg) from error
-    lock = FolderLock(output / outputs.LOCK)
-    if not lock.acquire():
-        msg = f"Another training is writing to {output}. Wait for it, or choose another folder."
-        raise UsageError(msg)
-    try:
-        yield
-    finally:
-        lock.release()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import OutputError, UsageError
+from ..files.atomic import make_folder
 from ..files.folder_lock import FolderLock
 from ..files.json_text import plain
 from .entries import DONE, FAILED, PENDING, RUNNING, SKIPPED, STATES, Ending, Entry, options_hash
@@ -270,12 +271,7 @@ def open_ledger(folder: Path | str, patience: float = 0.0) -> Iterator[Ledger]:
     OutputError
         If it cannot be written.
     """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"Cannot write {folder}: {error.strerror or error}. Choose an output folder that can be written."
-        raise OutputError(msg) from error
+    folder = make_folder(folder)
     lock = FolderLock(folder / LOCK)
     until = time.monotonic() + patience
     while not (held := lock.acquire()) and time.monotonic() < until:

@@ -33,8 +33,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        msg = f"Cannot write {path}: {error.strerror or error}. Choose an output folder that can be written."
-        raise OutputError(msg) from error
+        raise cannot_write(path, error) from error
     finally:
         with contextlib.suppress(NotADirectoryError):  # a file is where the folder should be
             temporary.unlink(missing_ok=True)
@@ -67,8 +66,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         else:
             temporary.replace(path)
     except OSError as error:
-        msg = f"Cannot write {path}: {error.strerror or error}. Choose an output folder that can be written."
-        raise OutputError(msg) from error
+        raise cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -82,3 +80,24 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8 with unchanged line ends to `path` in one step."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def make_folder(path: Path | str) -> Path:
+    """A folder and those above it, made where they are missing.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return path
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """What is told of a file or folder that cannot be written."""
+    return OutputError(f"Cannot write {path}: {error.strerror or error}. Choose an output folder that can be written.")

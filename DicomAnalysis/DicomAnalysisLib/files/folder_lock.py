@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import OutputError
+from ..errors import OutputError, UsageError
+from .atomic import make_folder
 
 
 class FolderLock:
@@ -54,3 +57,24 @@ class FolderLock:
 
     def _failure(self, error: sqlite3.Error) -> OutputError:
         return OutputError(f"Cannot write {self.path} ({error}). Choose a folder that can be written.")
+
+
+@contextmanager
+def one_training(output: Path, name: str) -> Iterator[None]:
+    """Hold the output folder of a training, made where it is missing, by its lock file of that name.
+
+    Raises
+    ------
+    UsageError
+        If another training is writing to it.
+    OutputError
+        If it cannot be written.
+    """
+    lock = FolderLock(make_folder(output) / name)
+    if not lock.acquire():
+        msg = f"Another training is writing to {output}. Wait for it, or choose another folder."
+        raise UsageError(msg)
+    try:
+        yield
+    finally:
+        lock.release()

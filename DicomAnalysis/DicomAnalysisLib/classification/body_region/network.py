@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import ModelError
-from ...networks.model_folder import SHIPPED, Manifest, check_weights, find_model, read_manifest
+from ...networks.model_folder import Manifest, check_weights, find_model, read_manifest, shipped_model
 from .grid import CELL_MM, CELLS, WINDOWS_HU
 from .labels import REGIONS
 
@@ -81,7 +81,7 @@ def load_network(model: Path | str = MODEL) -> RegionNetwork:
         If its files were changed, or are those of another kind of network.
     """
     # A folder that happens to have the name must not stand for the shipped model.
-    folder = SHIPPED / MODEL if model == MODEL else find_model(model)
+    folder = (shipped_model(MODEL) if model == MODEL else None) or find_model(model)
     return _load(folder, (folder / "manifest.json").stat().st_mtime_ns)
 
 

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 
 import numpy as np
@@ -129,6 +130,7 @@ def umap_embedding(
         return np.asarray(model.fit_transform(scores), np.float32)
 
 
+@cache  # once a process
 def _keep_compiled(*modules: ModuleType) -> None:
     """Let numba keep on disk what it compiles of these modules (6 s of every process that clusters, else).
 

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ... import __version__
-from ...errors import OutputError
+from ...files.atomic import cannot_write
 from ..entries import Ending
 
 WORK = ".work"
@@ -49,7 +49,7 @@ class Journal:
             self._file = os.open(folder / f"journal-{name}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             self._note = os.open(self._note_path, os.O_WRONLY | os.O_CREAT, 0o644)
         except OSError as error:
-            raise _cannot_write(folder, error) from error
+            raise cannot_write(folder, error) from error
         self._folder = folder
 
     def at(self, item: str) -> None:
@@ -73,7 +73,7 @@ class Journal:
             while data:  # a disk that is nearly full takes a part
                 data = data[os.write(descriptor, data) :]
         except OSError as error:
-            raise _cannot_write(self._folder, error) from error
+            raise cannot_write(self._folder, error) from error
 
 
 def read_journals(output: Path | str) -> dict[tuple[str, str], list[Ending]]:
@@ -103,9 +103,3 @@ def remove_journals(output: Path | str) -> None:
             path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # something else is in it
         folder.rmdir()
-
-
-def _cannot_write(folder: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"Cannot write {folder}: {error.strerror or error}. Choose an output folder that can be written."
-    )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ...batch.places import output_inside
 from ...dicom import tags
 from ...dicom.database import DatabaseSource
 from ...dicom.header import RefusedFileError, is_regular_file, read_header
@@ -128,9 +129,7 @@ class Plan:
         if self._listed is None and not self._source.exists():
             msg = f"There is no file or folder {self._source}; check the path."
             raise SourceError(msg)
-        if self._listed is None and self._source.is_dir() and self._source.resolve() == self._output:
-            msg = f"The output folder {self._output} is the source; choose another one."
-            raise UsageError(msg)
+        output_inside(self._source if self._listed is None else None, self._output)  # refuses that both are one
         # Without a name it is in memory, and from two megabytes on in a file that goes with this process.
         self._files = connection = sqlite3.connect("")
         with _told():

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ... import __version__
-from ...errors import DicomAnalysisError, OutputError, UsageError
+from ...errors import DicomAnalysisError, UsageError
 from ...files.atomic import write_text
-from ...files.folder_lock import FolderLock
+from ...files.folder_lock import one_training
 from ...files.json_text import json_text, plain
 from ...networks import checkpoint, curves, history, strips
 from .options import CLASSICAL, TrainingOptions
@@ -98,23 +98,14 @@ def work_folder(output: Path) -> Iterator[Path]:
     OutputError
         If it cannot be written.
     """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"Cannot write {output}: {error.strerror or error}. Choose an output folder that can be written."
-        raise OutputError(msg) from error
-    lock = FolderLock(output / LOCK)
-    if not lock.acquire():
-        msg = f"Another training is writing to {output}. Wait for it, or choose another folder."
-        raise UsageError(msg)
-    folder = output / WORK
-    try:
-        shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
-        folder.mkdir()
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
+    with one_training(output, LOCK):
+        folder = output / WORK
+        try:
+            shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
+            folder.mkdir()
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_work(output: Path) -> None:
